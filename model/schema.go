@@ -91,6 +91,9 @@ var (
 	// NetworksByKey finds the network of a key.
 	NetworksByKey = index(Networks, "key", func(o Object) []string { return one(strconv.FormatUint(uint64(o.(*Network).Key), 10)) })
 
+	// HostsAll finds every host under the one key "all".
+	HostsAll = index(Hosts, "all", func(Object) []string { return one("all") })
+
 	BindingsByHost = index(Bindings, "host", func(o Object) []string { return one(string(o.(*Binding).Host)) })
 	BindingsByPort = index(Bindings, "port", func(o Object) []string { return one(string(o.(*Binding).PortID)) })
 	// BindingsByNetwork is network/host.

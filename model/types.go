@@ -163,8 +163,8 @@ type Binding struct {
 	NetworkID NetworkID `json:"network_id"`
 	// Slot is the port's number on the host, 1…65535: meters and conntrack zones follow from it.
 	Slot uint16 `json:"slot"`
-	// Member is the port's place, from 0, among the bindings of its network on the host: the flood
-	// group's leaf is Member/LeafSize.
+	// Member is the port's place in the host's flood leaves: leaf Member/LeafSize belongs to one network, and
+	// leaf numbers are the host's own (16 bits), so that group ids follow from them.
 	Member    uint32 `json:"member"`
 	Interface string `json:"interface"` // the Interface's name on br-int
 	OFPort    uint32 `json:"ofport"`    // its OpenFlow port number on br-int
