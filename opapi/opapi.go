@@ -1,0 +1,133 @@
+// Package opapi holds the answers of penstockd's operator API, /penstock/v1, as plain types with their JSON
+// names: what the server encodes and penstockctl decodes. It is a leaf without behaviour: it imports nothing of
+// the project and neither serves nor asks.
+//
+// Lists are JSON arrays, never null; times are RFC 3339; a field that is not known is left out or zero. Errors are
+// NeutronError bodies, as those of the Networking API are.
+package opapi
+
+import "time"
+
+// The paths, all read by GET.
+const (
+	PathStatus   = "/penstock/v1/status"   // Status
+	PathHealth   = "/penstock/v1/health"   // []Health
+	PathHosts    = "/penstock/v1/hosts"    // []Host
+	PathSwitches = "/penstock/v1/switches" // []Switch
+	PathFlows    = "/penstock/v1/flows"    // []Flow; ?host= and ?bridge= narrow it
+	PathObjects  = "/penstock/v1/objects"  // []Object
+	PathFDB      = "/penstock/v1/fdb"      // []FDBEntry; ?host= and ?network_id= narrow it
+)
+
+// Status is what there is and how it goes, in one answer.
+type Status struct {
+	Version  string    `json:"version"`
+	Revision int64     `json:"revision"` // the store's
+	Started  time.Time `json:"started"`
+	// Leader says whether the penstockd that answered is the one that runs the hosts.
+	Leader bool     `json:"leader"`
+	Hosts  []Host   `json:"hosts"`
+	Ports  Ports    `json:"ports"`
+	Health []Health `json:"health"`
+	// PacketIns counts by handler ("dhcp"), then outcome ("answered"), since the start.
+	PacketIns map[string]map[string]uint64 `json:"packet_ins"`
+}
+
+// Ports counts ports by their state.
+type Ports struct {
+	Total  int `json:"total"`
+	Active int `json:"active"`
+	Down   int `json:"down"`
+}
+
+// Host is one Open vSwitch host.
+type Host struct {
+	Name       string    `json:"name"`
+	Alive      bool      `json:"alive"`
+	Since      time.Time `json:"since"`                 // of the last change of Alive
+	OVSDB      string    `json:"ovsdb"`                 // its database's address, such as unix:/run/openvswitch/db.sock
+	TunnelIP   string    `json:"tunnel_ip,omitempty"`   // empty: none
+	Datapath   string    `json:"datapath,omitempty"`    // "system" or "netdev"
+	OVSVersion string    `json:"ovs_version,omitempty"` // such as "3.1.0"
+	Bridges    []Bridge  `json:"bridges"`
+	Ports      int       `json:"ports"` // bound on it
+	// Draining hosts take no new ports.
+	Draining bool `json:"draining,omitempty"`
+}
+
+// Bridge is one bridge's OpenFlow session.
+type Bridge struct {
+	Name       string `json:"name"`
+	DatapathID string `json:"datapath_id"` // 16 hexadecimal digits
+	Connected  bool   `json:"connected"`
+	// Synced says that the switch has confirmed, by a barrier, all that is desired.
+	Synced         bool   `json:"synced"`
+	FlowsDesired   int    `json:"flows_desired"`
+	FlowsInstalled int    `json:"flows_installed"`
+	Groups         int    `json:"groups"`
+	Meters         int    `json:"meters"`
+	FlowModsSent   uint64 `json:"flow_mods_sent"` // since the start of penstockd
+	LastError      string `json:"last_error,omitempty"`
+}
+
+// Switch is a bridge with its host.
+type Switch struct {
+	Host string `json:"host"`
+	Bridge
+}
+
+// Severities of Health.
+const (
+	SeverityError   = "error"   // something does not work; someone must act
+	SeverityWarning = "warning" // Penstock copes
+)
+
+// Health is one thing that is not as it should be.
+type Health struct {
+	Code     string `json:"code"` // such as BRIDGE_IN_USE; never reused for something else
+	Severity string `json:"severity"`
+	Object   string `json:"object"` // kind and name, such as "host h1"
+	Text     string `json:"text"`   // one line: what is wrong and what to do
+}
+
+// States of Flow.
+const (
+	FlowInstalled = "installed" // desired and in the switch
+	FlowMissing   = "missing"   // desired, not in the switch
+	FlowForeign   = "foreign"   // in the switch, not Penstock's by its cookie
+	FlowLearned   = "learned"   // a fact that the switch learned
+)
+
+// Flow is one flow of a bridge. The client says what it means (package ctl/annotate).
+type Flow struct {
+	Host   string `json:"host"`
+	Bridge string `json:"bridge"`
+	// Text is the flow as `ovs-ofctl --no-stats dump-flows` prints it, cookie included.
+	Text     string  `json:"text"`
+	State    string  `json:"state"`
+	NPackets uint64  `json:"n_packets"`
+	NBytes   uint64  `json:"n_bytes"`
+	Duration float64 `json:"duration"` // seconds in the switch
+}
+
+// Object is what a cookie, a register or a group id names by number.
+type Object struct {
+	Kind       string `json:"kind"`        // model.Table.Name: "port"
+	KindNumber uint8  `json:"kind_number"` // model.Table.Kind, as in cookies
+	Key        uint32 `json:"key"`
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	NetworkID  string `json:"network_id,omitempty"`
+	MAC        string `json:"mac,omitempty"` // of a port
+}
+
+// FDBEntry is one learned MAC address on a host.
+type FDBEntry struct {
+	Host        string `json:"host"`
+	NetworkID   string `json:"network_id"`
+	NetworkName string `json:"network_name"`
+	MAC         string `json:"mac"`
+	PortID      string `json:"port_id"` // that the MAC is behind
+	PortName    string `json:"port_name"`
+	IdleAge     int    `json:"idle_age"` // seconds since the last frame from it
+}
