@@ -20,7 +20,6 @@ import (
 // TB is what the harness needs of a test. *testing.T and *testing.B have it; programs use a Program.
 type TB interface {
 	Helper()
-	Name() string
 	Failed() bool
 	Logf(format string, args ...any)
 	Errorf(format string, args ...any)
@@ -43,9 +42,6 @@ func NewProgram(name string) *Program { return &Program{name: name} }
 
 // Helper does nothing.
 func (p *Program) Helper() {}
-
-// Name returns the program's name.
-func (p *Program) Name() string { return p.name }
 
 // Failed tells whether Errorf or Fatalf was called.
 func (p *Program) Failed() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.failed }

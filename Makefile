@@ -1,0 +1,43 @@
+# `make` builds; `make demo` shows it working; `make test` runs every test. See docs/development.md.
+GO       ?= go
+FUZZTIME ?= 3s
+export GO FUZZTIME
+
+.PHONY: build demo test race lint fuzz generate docs bench bench-openflow install-deps clean
+build:
+	$(GO) build -o bin/ ./cmd/...
+
+install-deps:
+	scripts/install-deps.sh
+
+demo: install-deps build
+	scripts/demo.sh
+
+test: install-deps
+	scripts/test.sh lint unit fuzz
+
+# The race detector needs a C compiler.
+race:
+	scripts/install-deps.sh --race
+	CGO_ENABLED=1 GOTESTFLAGS=-race scripts/test.sh unit
+
+lint:
+	scripts/test.sh lint
+
+fuzz:
+	scripts/test.sh fuzz
+
+# Everything that is made from the code: docs/pipeline.md and the golden files.
+generate docs:
+	$(GO) generate ./...
+
+bench:
+	scripts/install-deps.sh --bench
+	bench/run.sh
+
+# Penstock's codec beside contiv/libOpenflow; one line of JSON.
+bench-openflow:
+	cd openflow/peerbench && $(GO) run .
+
+clean:
+	rm -rf bin
