@@ -40,8 +40,8 @@ var rules = []rule{
 	{dir: "ovsdb", may: []string{"model"}},
 	{dir: "controller", may: []string{"openflow", "model", "store", "pipeline", "packetin", "ovsdb"}},
 	{dir: "controller/session", may: []string{"openflow", "pipeline", "controller/derive"}, mayNot: []string{"model", "store"}}, // it knows flows, never objects
-	{dir: "api", may: []string{"model", "store", "controller"}, mayNot: []string{"controller/session", "controller/rollout"}},
-	{dir: "opapi", may: []string{"model", "store", "controller"}},
+	{dir: "api", may: []string{"opapi", "model", "store", "controller"}, mayNot: []string{"controller/session", "controller/rollout"}},
+	{dir: "opapi", leaf: true},
 	{dir: "ctl", may: []string{"opapi", "api", "model", "pipeline", "openflow"}},
 	{dir: "sim", may: []string{"openflow", "ovsdb", "model"}},
 	{dir: "cmd", may: []string{"*"}, mayNot: []string{"internal/ovstest", "sim"}},
