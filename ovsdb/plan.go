@@ -1,6 +1,7 @@
 package ovsdb
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -36,6 +37,8 @@ type planner struct {
 	// confirmed is the value of next_cfg that ovs-vswitchd has to reach before its silence about a bridge
 	// means that it cannot make it; zero: none was sent on this connection.
 	confirmed int
+	// overdue: br-int has been without a datapath for longer than a restart of Open vSwitch takes.
+	overdue bool
 
 	b      builder
 	health []Health
@@ -70,7 +73,7 @@ func (p *planner) run() {
 		p.warn(CodeNoRoot, "", "the Open vSwitch database has no Open_vSwitch row: start Open vSwitch with its own scripts, or run ovs-vsctl init")
 		return
 	}
-	p.owner, p.ready = p.d.owner(), true
+	p.owner, p.ready = p.d.owner(), t.root.CurCfg >= p.confirmed
 	p.fresh, p.usable = map[string]*freshBridge{}, map[string]bool{}
 	dpType := p.datapathType()
 	wanted := map[string]bool{}
@@ -124,11 +127,11 @@ func (p *planner) datapathType() string {
 	made := own != nil && own.ExternalIDs[KeyOwner] == p.owner && own.ExternalIDs[KeySaved] == ""
 	failed := false
 	if made && deref(own.DatapathID) == "" {
-		// The column is empty after a restart of ovsdb-server too, so ovs-vswitchd is asked once to go through
-		// its configuration before its silence counts.
+		// The column is empty after a restart of ovsdb-server too, so that ovs-vswitchd is asked once to go
+		// through its configuration before its silence counts.
 		switch {
 		case p.confirmed == 0:
-			p.ask = true
+			p.ask = p.overdue
 		case t.root.CurCfg >= p.confirmed:
 			failed = true
 		}
@@ -139,6 +142,8 @@ func (p *planner) datapathType() string {
 			return "netdev"
 		case own != nil && own.DatapathType != "":
 			want = own.DatapathType
+		case own == nil && p.mappedType() != "":
+			want = p.mappedType()
 		case own != nil && !made, slices.Contains(t.root.DatapathTypes, "system") || len(t.root.DatapathTypes) == 0:
 			want = "system"
 		default:
@@ -149,6 +154,16 @@ func (p *planner) datapathType() string {
 		p.warn(CodeDatapathUnknown, BridgeInt, "ovs-vswitchd cannot make bridge %s with datapath_type %q: load the kernel module openvswitch, or set datapath_type: netdev for this host", BridgeInt, want)
 	}
 	return want
+}
+
+// mappedType is the type of a mapped bridge that is there and works: patch ports need the same on both sides.
+func (p *planner) mappedType() string {
+	for _, b := range p.d.Bridges {
+		if row := p.t.bridges[p.t.bridgeByName[b.Name]]; b.Mapped && row != nil && deref(row.DatapathID) != "" {
+			return cmp.Or(row.DatapathType, "system")
+		}
+	}
+	return ""
 }
 
 // bridge makes or mends one bridge.
@@ -220,9 +235,9 @@ func (p *planner) mend(b Bridge, row *vswitch.Bridge, ids map[string]string, dpT
 	p.keys(vswitch.BridgeTable, row.UUID, "other_config", row.OtherConfig,
 		map[string]string{keyDatapathID: datapathText(b.DatapathID), keyInBand: "true"})
 	p.keys(vswitch.BridgeTable, row.UUID, "external_ids", row.ExternalIDs, ids)
-	if deref(row.DatapathID) != datapathText(b.DatapathID) {
-		p.ready = false
-	}
+	// Not compared with b.DatapathID: when settings change twice in a moment, ovs-vswitchd can leave the
+	// column behind what it uses.
+	p.ready = p.ready && deref(row.DatapathID) != ""
 	var missing, extra []string
 	have := map[string]bool{}
 	for _, u := range row.Controller {

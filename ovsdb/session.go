@@ -37,6 +37,7 @@ type session struct {
 	confirmed int
 	refused   []Health
 	silent    time.Time // since when ovs-vswitchd lags behind, zero if it does not
+	noPath    time.Time // since when br-int is without a datapath, zero if it has one
 	retry     time.Time // no transaction before, after one was refused
 }
 
@@ -259,7 +260,7 @@ func (s *session) step() {
 		health = append(health, p.health...)
 	} else if !s.inFlight && time.Now().After(s.retry) {
 		db.count.plans.Add(1)
-		p := planner{t: s.t, d: *desired, local: db.local, confirmed: s.confirmed}
+		p := planner{t: s.t, d: *desired, local: db.local, confirmed: s.confirmed, overdue: s.overdue()}
 		if undo {
 			p.d = Desired{Owner: desired.Owner}
 			p.marks()
@@ -287,6 +288,17 @@ func (s *session) step() {
 		db.publish(next, s.t.changed, other)
 		s.t.changed, s.t.other = map[string]struct{}{}, false
 	}
+}
+
+func (s *session) overdue() bool {
+	row := s.t.bridges[s.t.bridgeByName[BridgeInt]]
+	switch {
+	case row == nil || deref(row.DatapathID) != "":
+		s.noPath = time.Time{}
+	case s.noPath.IsZero():
+		s.noPath = time.Now()
+	}
+	return !s.noPath.IsZero() && time.Since(s.noPath) > 3*time.Second
 }
 
 // marks takes penstock-installed off every VIF.

@@ -38,7 +38,7 @@ type VIF struct {
 // BridgeState is a bridge as observed. It is immutable.
 type BridgeState struct {
 	Name, UUID   string
-	DatapathID   uint64 // in effect, 0 while ovs-vswitchd has not made the bridge
+	DatapathID   uint64 // as ovs-vswitchd reports it, 0 while it has not made the bridge; can lag behind
 	DatapathType string // as configured; empty is system
 	Owned        bool
 	PortCount    int // LOCAL included
