@@ -116,6 +116,9 @@ func (s *Store) maintain(ctx context.Context) {
 		}
 		select {
 		case <-tick.C:
+			if s.emb != nil {
+				s.emb.level.SetLevel(zap.WarnLevel)
+			}
 		case <-s.stopped():
 			return
 		case <-ctx.Done():

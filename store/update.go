@@ -115,9 +115,14 @@ func (s *Store) try(tx *Tx, m Meta, fn func(tx *Tx) error) (rev int64, again boo
 		return 0, false, &ErrTooLarge{n, s.cfg.MaxTxnOps, size, s.cfg.MaxRequestBytes}
 	}
 	start := time.Now()
-	resp, err := s.client.Txn(tx.ctx).If(cmps...).Then(ops...).Commit()
+	txnCtx, cancel := s.whileUp(tx.ctx)
+	defer cancel()
+	resp, err := s.client.Txn(txnCtx).If(cmps...).Then(ops...).Commit()
 	s.metrics.etcd.Observe(time.Since(start).Seconds())
 	switch {
+	case err != nil && s.writable() != nil && tx.ctx.Err() == nil:
+		used = true
+		return 0, false, fmt.Errorf("%w; whether the change was made is unknown", s.writable())
 	case err != nil && certain(err):
 		s.noteError(err)
 		return 0, false, s.explain("write", err)
@@ -238,6 +243,16 @@ func (s *Store) nextKey(ctx context.Context) (uint32, error) {
 	return p.next - 1, nil
 }
 
+// whileUp ends a context when the embedded etcd has failed: it would not answer any more.
+func (s *Store) whileUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.emb == nil {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.emb.up, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
 // writable says why transactions are refused now, nil if they are not.
 func (s *Store) writable() error {
 	select {
@@ -254,4 +269,11 @@ func (s *Store) writable() error {
 func (s *Store) noteError(err error) {
 	s.metrics.errors.Inc()
 	s.lg.Warn("etcd", zap.Error(err))
+}
+
+// reset forgets the block, so that the next key comes from behind the counter as it is now.
+func (p *keyPool) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next, p.last, p.spare = 0, 0, nil
 }
