@@ -165,10 +165,7 @@ func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 	if !ok {
 		switch t := tok.(type) {
 		case json.Number: // Encode would make a string of it
-			n.Kind, n.Tag, n.Value = yaml.ScalarNode, "!!int", t.String()
-			if strings.ContainsAny(n.Value, ".eE") {
-				n.Tag = "!!float"
-			}
+			n.Kind, n.Value = yaml.ScalarNode, t.String()
 			return n, nil
 		default:
 			return n, n.Encode(t)

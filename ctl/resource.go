@@ -177,12 +177,13 @@ func (c *command) define(cmd *cobra.Command) {
 	})
 }
 
-// collect calls set with each attribute that the command line gives.
+// collect calls set with each attribute that the command line gives. What can be wrong without asking the server
+// is found before it is asked.
 func (c *command) collect(cmd *cobra.Command, l *Lookup, set func(attr string, v any)) error {
 	by := map[string]string{}
+	var plain, refs []*Flag
 	for _, f := range c.flags {
-		given := f.values(cmd.Flags())
-		if given == nil {
+		if f.values(cmd.Flags()) == nil {
 			if f.Required && c.verb == Create {
 				return usage("--%s is missing", f.Name)
 			}
@@ -192,7 +193,14 @@ func (c *command) collect(cmd *cobra.Command, l *Lookup, set func(attr string, v
 			return usage("--%s and --%s cannot both be given", other, f.Name)
 		}
 		by[f.Attr] = f.Name
-		v, err := f.value(l, given)
+		if f.Ref != nil {
+			refs = append(refs, f)
+		} else {
+			plain = append(plain, f)
+		}
+	}
+	for _, f := range append(plain, refs...) {
+		v, err := f.value(l, f.values(cmd.Flags()))
 		if err != nil {
 			return err
 		}
