@@ -225,9 +225,11 @@ func (db *DB) Run(ctx context.Context) error {
 			break
 		}
 		db.count.failures.Add(1)
-		changed := db.setHealth([]Health{{CodeUnreachable, "", fmt.Sprintf(
+		// What was wrong before still is, as far as anybody knows.
+		health := slices.DeleteFunc(db.Health(), func(h Health) bool { return h.Code == CodeUnreachable })
+		changed := db.setHealth(append(health, Health{CodeUnreachable, "", fmt.Sprintf(
 			"cannot reach the Open vSwitch database at %s: %v; check that ovsdb-server runs and listens there, trying again",
-			db.cfg.Target, err)}})
+			db.cfg.Target, err)}))
 		if s := db.State(); s.Connected || changed {
 			s.Connected, s.Applied = false, false
 			db.publish(s, nil, true)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -277,7 +278,7 @@ func (s *session) step() {
 		}
 	} else {
 		// Nothing new is known until the reply comes: what was said last still holds.
-		health, next.Applied = db.Health(), false
+		health = slices.DeleteFunc(db.Health(), func(h Health) bool { return h.Code == CodeUnreachable })
 	}
 	s.t.fill(&next)
 	old := db.State()

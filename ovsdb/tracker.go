@@ -242,7 +242,7 @@ func (t *tracker) setVIF(vifs, byUUID *iradix.Txn, uuid string) {
 	if row != nil {
 		id, bridge := row.ExternalIDs[KeyIfaceID], t.bridgeOf(uuid)
 		switch {
-		case id == "" || bridge == nil: // not a VIF, or the reference comes with another row
+		case id == "" || strings.IndexByte(id, 0) >= 0 || bridge == nil: // not a VIF, or the reference comes with another row
 		case bridge.Name != BridgeInt:
 			t.wrong[uuid] = Health{CodeVIFElsewhere, row.Name, fmt.Sprintf(
 				"Interface %s with iface-id %s is on %s and therefore not bound: plug it into %s", row.Name, id, bridge.Name, BridgeInt)}
