@@ -175,7 +175,8 @@ func TestReadsOthersWrites(t *testing.T) {
 func TestWatchResumes(t *testing.T) {
 	e := newExternal(t)
 	p := newProxy(t, e.addr)
-	a, b := e.store(t, e.addr), e.store(t, p.l.Addr().String())
+	direct := newProxy(t, e.addr)
+	a, b := e.store(t, direct.l.Addr().String()), e.store(t, p.l.Addr().String())
 	ctx := ctxOf(t)
 	storetest.Put(t, a, network("stays"), network("goes"), network("changes"))
 	if err := b.Sync(ctx); err != nil {
@@ -214,6 +215,8 @@ func TestWatchResumes(t *testing.T) {
 		t.Errorf("name %q", n.Name)
 	}
 	// And over a restart of etcd itself.
+	p.set(true)
+	direct.set(true)
 	e.stop()
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
@@ -224,6 +227,8 @@ func TestWatchResumes(t *testing.T) {
 		t.Error("the snapshot is gone with etcd")
 	}
 	e.start()
+	p.set(false)
+	direct.set(false)
 	rev = storetest.Put(t, a, network("later"))
 	if err := b.WaitFor(ctx, rev); err != nil {
 		t.Fatal(err)
@@ -256,7 +261,7 @@ func TestLostAnswers(t *testing.T) {
 		}
 	}()
 	var acked, failed int64
-	for range 200 {
+	for range 60 {
 		_, err := s.Update(ctx, store.Meta{}, func(tx *store.Tx) error {
 			n, _ := store.Get[*model.Network](tx, model.Networks, "a")
 			c := *n

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -183,7 +184,7 @@ func (s *Store) term(ctx context.Context, me []byte) error {
 			select {
 			case _, ok := <-alive:
 				if !ok {
-					return context.Cause(ctx)
+					return fmt.Errorf("store: etcd did not answer for %v", s.cfg.LeaseTTL)
 				}
 			case <-changed:
 				break wait
@@ -194,13 +195,16 @@ func (s *Store) term(ctx context.Context, me []byte) error {
 	}
 }
 
-// Own runs onOwned whenever this member owns a host, until ctx ends: with a context that ends with the
+// Own runs onOwned whenever this member owns a host, until ctx ends or the store is closed: with a context that ends with the
 // ownership and the generation that the switches are to be told. At first one elected member owns every host;
 // callers may not rely on that. If onOwned returns early, it is called again with the next ownership.
 func (s *Store) Own(ctx context.Context, host model.HostName, onOwned func(ctx context.Context, generation uint64)) error {
 	if err := checkName("host name", string(host)); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.run, cancel)()
 	for ctx.Err() == nil {
 		lease, term, changed := s.lease.get()
 		if term != 0 {

@@ -17,6 +17,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/store/snapshot"
@@ -48,6 +50,7 @@ type Store struct {
 	lease    leaseState
 	problems problems
 
+	run    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
@@ -76,19 +79,21 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password,
 		DialTimeout: 5 * time.Second, DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
 		MaxCallSendMsgSize: cfg.MaxRequestBytes + 1<<20, Logger: s.lg.Named("etcd").WithOptions(zap.IncreaseLevel(zap.ErrorLevel)),
+		// gRPC's own patience grows to two minutes: an etcd that is back would not be noticed for as long.
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 3 * time.Second,
+			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}})},
 	}); err != nil {
 		return nil, s.explain("connect", err)
 	}
-	run, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	if err := s.start(ctx, run); err != nil {
+	s.run, s.cancel = context.WithCancel(context.Background())
+	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Store) start(ctx, run context.Context) error {
+func (s *Store) start(ctx context.Context) error {
 	if err := s.identify(); err != nil {
 		return err
 	}
@@ -103,7 +108,7 @@ func (s *Store) start(ctx, run context.Context) error {
 		s.wg.Add(1)
 		go func() {
 			defer s.wg.Done()
-			f(run)
+			f(s.run)
 		}()
 	}
 	return nil
@@ -111,9 +116,7 @@ func (s *Store) start(ctx, run context.Context) error {
 
 // Close gives up what this process owns, stops following etcd and, if it is embedded, etcd itself.
 func (s *Store) Close() error {
-	if s.cancel != nil {
-		s.cancel()
-	}
+	s.cancel()
 	s.wg.Wait()
 	s.mu.Lock()
 	for sub := range s.subs {

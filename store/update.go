@@ -164,7 +164,7 @@ func (s *Store) try(tx *Tx, m Meta, fn func(tx *Tx) error) (rev int64, again boo
 func (s *Store) settleUnknown(ctx context.Context, id string) (rev int64, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	for {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(id), "=", 0)).
 			Then(clientv3.OpPut(id, abortedCommit)).Else(clientv3.OpGet(id)).Commit()
 		switch {
@@ -178,7 +178,7 @@ func (s *Store) settleUnknown(ctx context.Context, id string) (rev int64, err er
 			return kv.CreateRevision, nil
 		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(pause):
 		case <-s.stopped():
 			return 0, s.emb.err
 		case <-ctx.Done():
