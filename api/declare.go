@@ -1,0 +1,40 @@
+package api
+
+import (
+	"github.com/penstock/penstock/model"
+)
+
+// declare lists every resource. A copy is made for each server, since indexes are built into it.
+func declare() []*Resource {
+	return []*Resource{networkResource, subnetResource, portResource}
+}
+
+// specialHandler serves a path that is no plain resource.
+type specialHandler func(c *call, parts []string, raw []byte) (*reply, error)
+
+func (s *Server) special(parts []string) specialHandler { return nil }
+
+func (s *Server) quotaLimit(c *call, project, resource string) int {
+	if n, ok := s.cfg.Quotas[resource]; ok {
+		return n
+	}
+	return -1
+}
+
+func networkShared(c *call, n *model.Network) bool { return n.Shared }
+
+func networkScope(c *call, n *model.Network, version int) any { return nil }
+
+func (c *call) setGroups(p *model.Port, in Values, create bool) error { return nil }
+
+func (c *call) ownedPort(p *model.Port) bool { return false }
+
+func (c *call) forgetPort(p *model.Port) error { return nil }
+
+func (c *call) defaultPool(version int64) (string, error) {
+	return "", badResource("subnets", "No default subnetpool found for IPv%d", version)
+}
+
+func (c *call) takeFromPool(s *model.Subnet, pool string, in Values) error {
+	return notFound("SubnetPoolNotFound", "Subnet pool %s could not be found.", pool)
+}
