@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/penstock/penstock/internal/wire"
 	"github.com/penstock/penstock/model"
@@ -23,7 +22,8 @@ const (
 	OutcomeNotRequest   = "ignored-not-request"
 	OutcomeUnknown      = "ignored-unknown" // nobody on the network has the address
 	// OutcomeUnbound: a port has the address but is on no host. Such ports often only reserve an address
-	// that another port's allowed_address_pairs lets it use (VRRP), so its MAC would be the wrong answer.
+	// that another port's allowed_address_pairs lets it use (VRRP), so its MAC would be the wrong answer; that
+	// of a floating IP is at its router's gateway port.
 	OutcomeUnbound = "ignored-unbound"
 )
 
@@ -78,6 +78,16 @@ func (a *Packet) Append(b []byte) []byte {
 	return append(b, tpa[:]...)
 }
 
+// answersItself says whether Penstock itself holds the addresses of ports with this device_owner, on no host in
+// particular.
+func answersItself(owner string) bool {
+	switch owner {
+	case model.OwnerDHCP, model.OwnerRouterInterface, model.OwnerDistributedRoute, model.OwnerRouterGateway:
+		return true
+	}
+	return false
+}
+
 // Handle is the packetin.Handler for ARP.
 func Handle(v model.View, in *packetin.Packet, r *packetin.Result) error {
 	var eth frame.Ethernet
@@ -112,7 +122,7 @@ func Handle(v model.View, in *packetin.Packet, r *packetin.Result) error {
 		return r.Ignore(OutcomeUnknown, nil)
 	case owner.ID == asker.ID:
 		return r.Ignore(OutcomeOwn, nil)
-	case !strings.HasPrefix(owner.DeviceOwner, "network:") && len(v.BindingsOf(model.PortID(owner.ID))) == 0:
+	case !answersItself(owner.DeviceOwner) && len(v.BindingsOf(model.PortID(owner.ID))) == 0:
 		return r.Ignore(OutcomeUnbound, nil)
 	}
 	reply := Packet{Op: OpReply, SenderMAC: owner.MAC, SenderIP: req.TargetIP, TargetMAC: req.SenderMAC, TargetIP: req.SenderIP}

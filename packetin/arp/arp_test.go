@@ -14,9 +14,15 @@ import (
 	"github.com/penstock/penstock/packetin"
 	"github.com/penstock/penstock/packetin/frame"
 	"github.com/penstock/penstock/packetin/packettest"
+	"github.com/penstock/penstock/store/snapshot"
 )
 
 var vm = model.MAC{0xfa, 0x16, 0x3e, 0, 0, packettest.VMKey}
+
+// view is a world as a view of a revision.
+func view(w *packettest.World, revision int64) model.View {
+	return model.NewView(snapshot.Empty().Apply(revision, w.Changes()))
+}
 
 // request is a frame with an ARP packet of the VM's.
 func request(op uint16, sender, target string, edit func(*layers.Ethernet, *layers.ARP)) func(testing.TB) []byte {
@@ -60,7 +66,7 @@ func TestHandle(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var r packetin.Result
 			data := c.frame(t)
-			err := Handle(packettest.New().View(1), packettest.Packet(data), &r)
+			err := Handle(view(packettest.New(), 1), packettest.Packet(data), &r)
 			if r.Outcome != c.outcome || (len(r.Out) == 1) != (c.mac != 0) || (err != nil) != (c.outcome == packetin.OutcomeMalformed) {
 				t.Fatalf("outcome %s, %d out, %v", r.Outcome, len(r.Out), err)
 			}
@@ -85,7 +91,7 @@ func TestHandle(t *testing.T) {
 
 // TestCut cuts a request at every place; with tags the reply has them, too.
 func TestCut(t *testing.T) {
-	v := packettest.New().View(1)
+	v := view(packettest.New(), 1)
 	data := request(1, "10.0.0.5", "10.0.0.6", nil)(t)[:frame.EthernetLen+Len]
 	for n := range data {
 		var r packetin.Result
@@ -98,6 +104,13 @@ func TestCut(t *testing.T) {
 	if p.FullLen = 60; Handle(v, p, &r) == nil || r.Outcome != packetin.OutcomeTruncated {
 		t.Errorf("sent in part: %s", r.Outcome)
 	}
+	w := packettest.New()
+	w.Idle.DeviceOwner = model.OwnerFloatingIP
+	r.Reset()
+	if err := Handle(view(w, 1), packettest.Packet(request(1, "10.0.0.5", "10.0.0.7", nil)(t)), &r); err != nil || r.Outcome != OutcomeUnbound {
+		t.Errorf("floating IP: %s, %v", r.Outcome, err)
+	}
+	r.Reset()
 	tag := []byte{0x81, 0, 0, 9}
 	if err := Handle(v, packettest.Packet(slices.Concat(data[:12], tag, data[12:])), &r); err != nil || !bytes.Equal(r.Out[0].Data[12:16], tag) {
 		t.Errorf("tagged: %v, %s", err, r.Outcome)
@@ -116,7 +129,7 @@ func TestCut(t *testing.T) {
 func FuzzHandle(f *testing.F) {
 	f.Add(request(1, "10.0.0.5", "10.0.0.6", nil)(f))
 	f.Add(request(2, "10.0.0.5", "10.0.0.6", nil)(f))
-	v := packettest.New().View(1)
+	v := view(packettest.New(), 1)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r packetin.Result
 		_ = Handle(v, packettest.Packet(b), &r)
@@ -136,7 +149,7 @@ func FuzzHandle(f *testing.F) {
 }
 
 func BenchmarkHandle(b *testing.B) {
-	v, p := packettest.New().View(1), packettest.Packet(request(1, "10.0.0.5", "10.0.0.6", nil)(b))
+	v, p := view(packettest.New(), 1), packettest.Packet(request(1, "10.0.0.5", "10.0.0.6", nil)(b))
 	var r packetin.Result
 	b.ReportAllocs()
 	for b.Loop() {

@@ -22,7 +22,7 @@ func benchFrames(b *testing.B) [][]byte {
 
 // BenchmarkExchange is a DISCOVER and a REQUEST of a port that asked before; two packet-ins each.
 func BenchmarkExchange(b *testing.B) {
-	h, v, frames := New(Config{}), packettest.New().View(1), benchFrames(b)
+	h, v, frames := New(Config{}), view(packettest.New(), 1), benchFrames(b)
 	var r packetin.Result
 	p := packettest.Packet(nil)
 	b.ReportAllocs()
@@ -42,8 +42,7 @@ func BenchmarkExchange(b *testing.B) {
 func BenchmarkMoving(b *testing.B) {
 	w := packettest.New()
 	h, frames := New(Config{}), benchFrames(b)
-	v := [2]model.View{w.View(1)}
-	v[1] = model.NewView(w.Keep.Apply(2, nil))
+	v := [2]model.View{view(w, 1), view(w, 2)}
 	var r packetin.Result
 	p := packettest.Packet(nil)
 	b.ReportAllocs()
@@ -67,7 +66,7 @@ func BenchmarkBoot(b *testing.B) {
 		w.More = append(w.More, model.Change{Table: model.Ports, New: &model.Port{Meta: model.Meta{ID: fmt.Sprintf("p%d", i), Key: 1000 + i}, NetworkID: "n1",
 			MAC: model.MAC(vmMAC), FixedIPs: []model.FixedIP{{SubnetID: "s1", Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}}}})
 	}
-	h, v := New(Config{}), w.View(1)
+	h, v := New(Config{}), view(w, 1)
 	data := wrap(b, message(b, 1, dhcpv4.WithRequestedOptions(code(1), code(3), code(6), code(121))).ToBytes(), anyIP, ones)
 	var r packetin.Result
 	p := packettest.Packet(data)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/penstock/penstock/packetin"
 	"github.com/penstock/penstock/packetin/frame"
 	"github.com/penstock/penstock/packetin/packettest"
+	"github.com/penstock/penstock/store/snapshot"
 )
 
 var (
@@ -27,6 +29,11 @@ var (
 	vmMAC  = net.HardwareAddr{0xfa, 0x16, 0x3e, 0, 0, packettest.VMKey}
 	srvMAC = net.HardwareAddr{0xfa, 0x16, 0x3e, 0, 0, 10}
 )
+
+// view is a world as a view of a revision.
+func view(w *packettest.World, revision int64) model.View {
+	return model.NewView(snapshot.Empty().Apply(revision, w.Changes()))
+}
 
 // wrap puts a client's message into a frame.
 func wrap(tb testing.TB, m []byte, src, dst net.IP) []byte {
@@ -140,7 +147,7 @@ func TestStates(t *testing.T) {
 		{"BOOTP", dhcpv4.MessageTypeDiscover, []dhcpv4.Modifier{dhcpv4.WithoutOption(code(53))}, anyIP, ones, OutcomeBOOTP, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h, v := New(Config{DNSDomain: "openstacklocal."}), packettest.New().View(1)
+			h, v := New(Config{DNSDomain: "openstacklocal."}), view(packettest.New(), 1)
 			id := []byte{0, 'i', 'd'}
 			m := message(t, c.typ, append([]dhcpv4.Modifier{generic(61, id...)}, c.mods...)...)
 			outcome, a, err := ask(t, h, v, wrap(t, m.ToBytes(), c.src, c.dst))
@@ -176,7 +183,7 @@ func TestStates(t *testing.T) {
 func TestOptions(t *testing.T) {
 	w := packettest.New()
 	h := New(Config{DNSDomain: "openstacklocal"})
-	v := w.View(1)
+	v := view(w, 1)
 	_, a, _ := ask(t, h, v, wrap(t, message(t, 1).ToBytes(), anyIP, ones))
 	if a.LeaseTime() != 86400*time.Second || a.IPAddressRenewalTime(0) != 43200*time.Second || a.IPAddressRebindingTime(0) != 75600*time.Second {
 		t.Errorf("times %s", a.Summary())
@@ -263,7 +270,7 @@ func TestIntent(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := packettest.New()
 			c.edit(w)
-			outcome, a, err := ask(t, New(Config{}), w.View(1), wrap(t, message(t, 1).ToBytes(), anyIP, ones))
+			outcome, a, err := ask(t, New(Config{}), view(w, 1), wrap(t, message(t, 1).ToBytes(), anyIP, ones))
 			if outcome != c.outcome || (c.check != nil) != (a != nil) {
 				t.Fatalf("outcome %s, %v, answer %v", outcome, err, a)
 			}
@@ -288,7 +295,7 @@ func TestTwoAddresses(t *testing.T) {
 	w.More = []model.Change{{Table: model.Subnets, New: &model.Subnet{Meta: model.Meta{ID: "s2", Key: 3}, NetworkID: "n1", CIDR: netip.MustParsePrefix("10.0.1.0/24"), EnableDHCP: true}}}
 	w.VM.FixedIPs = append(w.VM.FixedIPs, model.FixedIP{SubnetID: "s2", Address: netip.MustParseAddr("10.0.1.5")})
 	w.DHCP.FixedIPs = append(w.DHCP.FixedIPs, model.FixedIP{SubnetID: "s2", Address: netip.MustParseAddr("10.0.1.2")})
-	h, v, ip2, srv2 := New(Config{}), w.View(1), net.IP{10, 0, 1, 5}, net.IP{10, 0, 1, 2}
+	h, v, ip2, srv2 := New(Config{}), view(w, 1), net.IP{10, 0, 1, 5}, net.IP{10, 0, 1, 2}
 	for _, c := range []struct {
 		m         *dhcpv4.DHCPv4
 		addr, srv net.IP
@@ -312,44 +319,45 @@ func TestCacheFollowsIntent(t *testing.T) {
 		o, a, _ := ask(t, h, v, wrap(t, message(t, 1).ToBytes(), anyIP, ones))
 		return o, a
 	}
-	v1 := w.View(1)
+	v1 := view(w, 1)
 	get(v1)
 	n := *w.Network
 	n.MTU = 1300
 	w.Network = &n
-	if _, a := get(w.View(2)); binary.BigEndian.Uint16(a.Options.Get(code(26))) != 1300 {
+	if _, a := get(view(w, 2)); binary.BigEndian.Uint16(a.Options.Get(code(26))) != 1300 {
 		t.Error("the network's MTU is stale")
 	}
 	s := *w.Subnet
 	s.GatewayIP = netip.MustParseAddr("10.0.0.254")
 	w.Subnet = &s
-	if _, a := get(w.View(3)); a.Router()[0].String() != "10.0.0.254" {
+	if _, a := get(view(w, 3)); a.Router()[0].String() != "10.0.0.254" {
 		t.Error("the subnet's gateway is stale")
 	}
 	d := *w.DHCP
 	d.FixedIPs = []model.FixedIP{{SubnetID: "s1", Address: netip.MustParseAddr("10.0.0.3")}}
 	w.DHCP = &d
-	if _, a := get(w.View(4)); a.ServerIdentifier().String() != "10.0.0.3" {
+	if _, a := get(view(w, 4)); a.ServerIdentifier().String() != "10.0.0.3" {
 		t.Error("the server's address is stale")
 	}
 	p := *w.VM
 	p.FixedIPs = []model.FixedIP{{SubnetID: "s1", Address: netip.MustParseAddr("10.0.0.50")}}
 	w.VM = &p
-	v5 := w.View(5)
+	v5 := view(w, 5)
 	if _, a := get(v5); a.YourIPAddr.String() != "10.0.0.50" {
 		t.Error("the port's address is stale")
 	}
 	if _, a := get(v1); !a.YourIPAddr.Equal(vmIP) {
 		t.Error("an older view gives a newer answer")
 	}
-	if o, _ := get(model.NewView(w.Keep.Apply(6, []model.Change{{Table: model.Ports, Old: w.VM}}))); o != packetin.OutcomeUnknownPort {
+	w.VM = nil
+	if o, _ := get(view(w, 6)); o != packetin.OutcomeUnknownPort {
 		t.Errorf("a deleted port: %s", o)
 	}
 }
 
 // TestDeclineIsReported checks the fact and that the address stays the port's.
 func TestDeclineIsReported(t *testing.T) {
-	h, v := New(Config{}), packettest.New().View(1)
+	h, v := New(Config{}), view(packettest.New(), 1)
 	var r packetin.Result
 	data := wrap(t, message(t, 4, addrOpt(50, vmIP), addrOpt(54, srvIP)).ToBytes(), anyIP, ones)
 	if err := h(v, packettest.Packet(data), &r); err != nil {
@@ -365,12 +373,12 @@ func TestDeclineIsReported(t *testing.T) {
 func TestVLAN(t *testing.T) {
 	data := wrap(t, message(t, 1).ToBytes(), anyIP, ones)
 	tagged := slices.Concat(data[:12], []byte{0x81, 0, 0x20, 7}, data[12:])
-	_, a, err := ask(t, New(Config{}), packettest.New().View(1), tagged)
+	_, a, err := ask(t, New(Config{}), view(packettest.New(), 1), tagged)
 	if err != nil || a.MessageType() != dhcpv4.MessageTypeOffer {
 		t.Fatal(err)
 	}
 	var r packetin.Result
-	if err := New(Config{})(packettest.New().View(1), packettest.Packet(tagged), &r); err != nil {
+	if err := New(Config{})(view(packettest.New(), 1), packettest.Packet(tagged), &r); err != nil {
 		t.Fatal(err)
 	}
 	var eth frame.Ethernet
@@ -381,7 +389,7 @@ func TestVLAN(t *testing.T) {
 
 // TestMalformed cuts and damages a good request at every place.
 func TestMalformed(t *testing.T) {
-	h, v := New(Config{}), packettest.New().View(1)
+	h, v := New(Config{}), view(packettest.New(), 1)
 	good := wrap(t, message(t, 1, generic(55, 1, 3, 6)).ToBytes(), anyIP, ones)
 	for n := range good {
 		var r packetin.Result
@@ -422,9 +430,39 @@ func TestRequestOverload(t *testing.T) {
 	m := withOptions(t, 52, 1, 3, 255)
 	copy(m[108:], []byte{53, 1, 3, 50, 4, 10, 0, 0, 5, 255})
 	copy(m[44:], []byte{54, 4, 10, 0, 0, 2, 255})
-	if o, _, err := ask(t, New(Config{}), packettest.New().View(1), wrap(t, m, anyIP, ones)); o != OutcomeAck {
+	if o, _, err := ask(t, New(Config{}), view(packettest.New(), 1), wrap(t, m, anyIP, ones)); o != OutcomeAck {
 		t.Errorf("%s, %v", o, err)
 	}
+}
+
+// TestConcurrent lets many ask at once while the view moves on, for the race detector and for mixed-up replies.
+func TestConcurrent(t *testing.T) {
+	h := New(Config{})
+	data := wrap(t, message(t, 1).ToBytes(), anyIP, ones)
+	var views []model.View
+	for i := range 4 {
+		w := packettest.New()
+		w.VM.FixedIPs[0].Address = netip.AddrFrom4([4]byte{10, 0, 0, byte(50 + i)})
+		views = append(views, view(w, int64(i)))
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			var r packetin.Result
+			for i := range 400 {
+				r.Reset()
+				if err := h(views[i%4], packettest.Packet(data), &r); err != nil || r.Outcome != OutcomeOffer {
+					t.Errorf("%s, %v", r.Outcome, err)
+					return
+				}
+				if got := r.Out[0].Data[14+20+8+19]; got != byte(50+i%4) {
+					t.Errorf("view %d gives address %d", i%4, got)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestCacheIsBounded checks the number of plans kept.
@@ -434,7 +472,7 @@ func TestCacheIsBounded(t *testing.T) {
 	for i := range uint32(maxPlans) {
 		s.plans[1000+i] = &cached{plan: &plan{}}
 	}
-	if s.plan(w.View(1), packettest.VMKey) == nil || len(s.plans) != maxPlans {
+	if s.plan(view(w, 1), packettest.VMKey) == nil || len(s.plans) != maxPlans {
 		t.Errorf("%d plans", len(s.plans))
 	}
 }

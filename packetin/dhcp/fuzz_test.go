@@ -21,7 +21,7 @@ func FuzzHandle(f *testing.F) {
 	f.Add(withOptions(f, 52, 1, 3, 53, 1, 3, 50, 4, 10, 0, 0, 5, 255), false)
 	w := packettest.New()
 	w.VM.DHCPOptions = extra("121", "10.9.0.0/16,10.0.0.9,10.8.0.0/16,10.0.0.9", "67", "file", "tag:ipxe,67", "other", "80", "", "224", string(make([]byte, 300)))
-	h, v := New(Config{}), w.View(1)
+	h, v := New(Config{}), view(w, 1)
 	f.Fuzz(func(t *testing.T, m []byte, ours bool) {
 		if len(m) > 1500 {
 			return
@@ -51,7 +51,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(good)
 	f.Add(slices.Concat(good[:12], []byte{0x81, 0, 0, 7}, good[12:]))
 	f.Add(good[:60])
-	h, v := New(Config{}), packettest.New().View(1)
+	h, v := New(Config{}), view(packettest.New(), 1)
 	f.Fuzz(func(t *testing.T, b []byte) { ask(t, h, v, b) })
 }
 

@@ -23,6 +23,33 @@ import (
 //go:embed testdata/dnsmasq-options.txt
 var dnsmasqOptions string
 
+// dnsmasqValues is what dnsmasq made of values.
+//
+//go:embed testdata/dnsmasq-values.txt
+var dnsmasqValues string
+
+// TestDnsmasqValues checks that values become the bytes that dnsmasq made of them.
+func TestDnsmasqValues(t *testing.T) {
+	n := 0
+	for line := range strings.Lines(dnsmasqValues) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(f) != 3 {
+			continue
+		}
+		n++
+		name, err := parseName(f[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := encode(nil, name.code, f[1], netip.MustParseAddr("10.0.0.2")); err != nil || hex.EncodeToString(got) != f[2] {
+			t.Errorf("%s %q: %x, %v; dnsmasq says %s", f[0], f[1], got, err, f[2])
+		}
+	}
+	if n < 44 {
+		t.Fatalf("only %d values in testdata", n)
+	}
+}
+
 // TestNames checks that every name of dnsmasq's, and every number, is understood.
 func TestNames(t *testing.T) {
 	n := 0
@@ -186,7 +213,7 @@ func TestExtra(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := packettest.New()
 			w.VM.DHCPOptions = c.opts
-			_, a, err := ask(t, New(Config{}), w.View(1), wrap(t, message(t, 1, c.mods...).ToBytes(), anyIP, ones))
+			_, a, err := ask(t, New(Config{}), view(w, 1), wrap(t, message(t, 1, c.mods...).ToBytes(), anyIP, ones))
 			if err != nil || !c.check(a) {
 				t.Fatalf("%v: %s", err, a.Summary())
 			}
@@ -240,7 +267,7 @@ func TestRoom(t *testing.T) {
 			if c.size > 0 {
 				mods = append(mods, generic(57, byte(c.size>>8), byte(c.size)))
 			}
-			outcome, a, err := ask(t, New(Config{}), w.View(1), wrap(t, message(t, 1, mods...).ToBytes(), anyIP, ones))
+			outcome, a, err := ask(t, New(Config{}), view(w, 1), wrap(t, message(t, 1, mods...).ToBytes(), anyIP, ones))
 			if err != nil || outcome != c.outcome {
 				t.Fatalf("%s, %v", outcome, err)
 			}

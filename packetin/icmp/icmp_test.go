@@ -16,6 +16,7 @@ import (
 	"github.com/penstock/penstock/packetin"
 	"github.com/penstock/penstock/packetin/frame"
 	"github.com/penstock/penstock/packetin/packettest"
+	"github.com/penstock/penstock/store/snapshot"
 )
 
 var (
@@ -29,6 +30,11 @@ type parts struct {
 	ip   *layers.IPv4
 	icmp *layers.ICMPv4
 	data []byte
+}
+
+// view is a world as a view of a revision.
+func view(w *packettest.World, revision int64) model.View {
+	return model.NewView(snapshot.Empty().Apply(revision, w.Changes()))
 }
 
 // ping is a frame with an echo request of the VM's, edited.
@@ -75,7 +81,7 @@ func TestEcho(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var r packetin.Result
-			err := Handle(packettest.New().View(1), packettest.Packet(c.frame), &r)
+			err := Handle(view(packettest.New(), 1), packettest.Packet(c.frame), &r)
 			if r.Outcome != c.outcome || (len(r.Out) == 1) != (c.outcome == OutcomeReply) {
 				t.Fatalf("outcome %s, %d out, %v", r.Outcome, len(r.Out), err)
 			}
@@ -91,7 +97,7 @@ func TestEcho(t *testing.T) {
 			}
 		})
 	}
-	v, good := packettest.New().View(1), ping(t, nil)
+	v, good := view(packettest.New(), 1), ping(t, nil)
 	for n := range good {
 		var r packetin.Result
 		p := packettest.Packet(good[:n])
@@ -197,7 +203,7 @@ func FuzzHandle(f *testing.F) {
 	f.Add(ping(f, nil))
 	f.Add(ping(f, func(p *parts) { p.ip.Flags = layers.IPv4MoreFragments }))
 	f.Add(udp(f, 100, nil))
-	v := packettest.New().View(1)
+	v := view(packettest.New(), 1)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r packetin.Result
 		_ = Handle(v, packettest.Packet(b), &r)
@@ -220,7 +226,7 @@ func FuzzHandle(f *testing.F) {
 }
 
 func BenchmarkEcho(b *testing.B) {
-	v, p := packettest.New().View(1), packettest.Packet(ping(b, nil))
+	v, p := view(packettest.New(), 1), packettest.Packet(ping(b, nil))
 	var r packetin.Result
 	b.ReportAllocs()
 	for b.Loop() {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/packetin"
-	"github.com/penstock/penstock/store/snapshot"
 )
 
 // The keys and addresses of World.
@@ -23,14 +22,12 @@ const (
 )
 
 // World is a network 10.0.0.0/24 with a DHCP port at .2, a router port at .1, a VM at .5, a bound peer at
-// .6 and a port at .7 that is on no host. Change the objects before View.
+// .6 and a port at .7 that is on no host. A nil port is not there.
 type World struct {
 	Network                      *model.Network
 	Subnet                       *model.Subnet
 	DHCP, Router, VM, Peer, Idle *model.Port
 	More                         []model.Change
-	// Keep is laid over by View when set: for a second revision with changed objects.
-	Keep *snapshot.Snapshot
 }
 
 // New gives a fresh World.
@@ -53,28 +50,18 @@ func New() *World {
 	}
 }
 
-// View gives the world as a view of a revision.
-func (w *World) View(revision int64) model.View {
-	s := w.Keep
-	if s == nil {
-		s = snapshot.Empty()
-	}
-	var c []model.Change
-	put := func(t *model.Table, o model.Object) {
-		c = append(c, model.Change{Table: t, Old: s.Get(t, o.ObjectID()), New: o})
-	}
-	put(model.Networks, w.Network)
-	put(model.Subnets, w.Subnet)
+// Changes gives the world as changes to an empty store.
+func (w *World) Changes() []model.Change {
+	c := []model.Change{{Table: model.Networks, New: w.Network}, {Table: model.Subnets, New: w.Subnet}}
 	for _, p := range []*model.Port{w.Router, w.DHCP, w.VM, w.Peer, w.Idle} {
 		if p != nil {
-			put(model.Ports, p)
+			c = append(c, model.Change{Table: model.Ports, New: p})
 		}
 	}
 	for _, id := range []model.PortID{"vm", "peer"} {
-		put(model.Bindings, &model.Binding{PortID: id, Host: "h1", NetworkID: "n1", Slot: 1})
+		c = append(c, model.Change{Table: model.Bindings, New: &model.Binding{PortID: id, Host: "h1", NetworkID: "n1", Slot: 1}})
 	}
-	w.Keep = s.Apply(revision, append(c, w.More...))
-	return model.NewView(w.Keep)
+	return append(c, w.More...)
 }
 
 // Packet is a frame that the VM sent.
