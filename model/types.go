@@ -2,6 +2,7 @@ package model
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -154,6 +155,18 @@ type Host struct {
 	BridgeMappings map[string]string `json:"bridge_mappings,omitempty"` // physical network -> bridge
 	HostTags       map[string]string `json:"host_tags,omitempty"`       // zone, rack, …
 	Draining       bool              `json:"draining,omitempty"`
+}
+
+// Bridges lists the mapped bridges, sorted, each once.
+func (h *Host) Bridges() []string {
+	var out []string
+	for _, br := range h.BridgeMappings {
+		if !slices.Contains(out, br) {
+			out = append(out, br)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Binding says that a port's VIF is there on a host. It is observed, not intent, and outlives a silent host.

@@ -155,3 +155,13 @@ func (v View) Status(id PortID) string {
 	}
 	return StatusDown
 }
+
+// PortStatus is a port's observed state, if any was observed.
+func (v View) PortStatus(id PortID) (*PortStatus, bool) {
+	return get[*PortStatus](v, PortStatuses, string(id))
+}
+
+// HostState is what was last observed of a host.
+func (v View) HostState(h HostName) (*HostState, bool) {
+	return get[*HostState](v, HostStates, string(h))
+}

@@ -16,6 +16,6 @@ import (
 	_ "go.etcd.io/etcd/client/v3"
 	_ "go.etcd.io/etcd/server/v3/embed"
 	_ "go.uber.org/zap"
+	_ "go.yaml.in/yaml/v3"
 	_ "golang.org/x/time/rate"
-	_ "gopkg.in/yaml.v3"
 )
