@@ -447,6 +447,7 @@ func TestAdoptAndUndo(t *testing.T) {
 	before := dump(h)
 	r := run(t, newDB(t, h.OVSDB(), nil))
 	d := testDesired(t, map[string]string{"external": "br-ex"})
+	d.DatapathType = "" // then the operator's bridge decides
 	if err := r.SetDesired(d); err != nil {
 		t.Fatal(err)
 	}
@@ -543,6 +544,26 @@ func TestPortHealth(t *testing.T) {
 	r.awaitHealth(CodePortNameTaken)
 	h.VSCtl("del-port", "squatter", "--", "del-port", PortGRE)
 	r.await("everything", func(s Snapshot) bool { return s.Applied && len(r.Health()) == 0 })
+}
+
+func TestOtherControllersKeepTheFlows(t *testing.T) {
+	h, r := start(t, nil)
+	h.OFCtl("add-flow", "br-int", "table=7,priority=3,actions=drop")
+	d := testDesired(t, nil)
+	for i := range d.Bridges {
+		d.Bridges[i].Controllers = []string{"tcp:127.0.0.1:2", "tcp:127.0.0.1:3"}
+	}
+	before := r.Counters().Transactions
+	if err := r.SetDesired(d); err != nil {
+		t.Fatal(err)
+	}
+	r.await("the new targets", func(s Snapshot) bool { return s.Applied && r.Counters().Transactions == before+1 })
+	if got := h.VSCtl("get-controller", "br-int"); got != "tcp:127.0.0.1:2\ntcp:127.0.0.1:3" {
+		t.Errorf("controllers %q", got)
+	}
+	if f := h.DumpFlows("br-int"); len(f) != 1 {
+		t.Errorf("flows: %v", f)
+	}
 }
 
 // TestDatapathFallback needs an ovs-vswitchd that offers the kernel's datapath, whether or not the kernel has it.
