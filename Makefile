@@ -11,7 +11,7 @@ install-deps:
 	scripts/install-deps.sh
 
 demo: install-deps build
-	scripts/demo.sh
+	$(GO) run ./internal/demo bin
 
 test: install-deps
 	scripts/test.sh lint unit fuzz
