@@ -78,7 +78,6 @@ const (
 	expONF    = 0x4f4e4600
 	expNicira = 0x00002320
 	expNSH    = 0x005ad650
-	expEric   = 0x0000d4ef
 	classExp  = 0xffff
 )
 
@@ -98,7 +97,7 @@ func nsh(name string, n uint8) Header {
 	return Header{Name: "NXOXM_NSH_" + name, Class: classExp, Num: n, Exp: expNSH}
 }
 func eric(name string, n uint8) Header {
-	return Header{Name: "ERICOXM_OF_" + name, Class: classExp, Num: n, Exp: expEric}
+	return Header{Name: "ERICOXM_OF_" + name, Class: 0x1000, Num: n}
 }
 
 // wire returns the 4 octets of the OXM header for a payload of n octets (experimenter not counted).
@@ -157,7 +156,7 @@ func (f *Field) String() string { return f.Name }
 // Lookup tables made from fieldTable once, then read only.
 var (
 	fieldNames = map[string]*Field{}
-	byClass    = map[uint16]*[128]*Field{0x8000: {}, 0x0000: {}, 0x0001: {}, 0x8001: {}}
+	byClass    = map[uint16]*[128]*Field{0x8000: {}, 0x0000: {}, 0x0001: {}, 0x8001: {}, 0x1000: {}}
 	oxmBasic   = byClass[0x8000]
 	nxm0Basic  = byClass[0x0000]
 	nxm1Basic  = byClass[0x0001]
@@ -192,6 +191,8 @@ func lookup(h, exp uint32) *Field {
 		return nxm1Basic[n]
 	case 0x0000:
 		return nxm0Basic[n]
+	case 0x1000:
+		return byClass[0x1000][n]
 	case 0x8001:
 		return pktRegs[n]
 	case classExp:

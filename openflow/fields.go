@@ -161,9 +161,9 @@ var (
 	// TunERSPANHWID is tun_erspan_hwid, 6 bits.
 	TunERSPANHWID = def(Field{Name: "tun_erspan_hwid", Len: 1, Bits: 6, Format: Hexadecimal, Masking: AnyMask, Writable: true, Match: et("ERSPAN_HWID", 14)})
 	// TunGTPUFlags is tun_gtpu_flags.
-	TunGTPUFlags = def(Field{Name: "tun_gtpu_flags", Len: 1, Format: Hexadecimal, Masking: AnyMask, Match: et("GTPU_FLAGS", 15)})
+	TunGTPUFlags = def(Field{Name: "tun_gtpu_flags", Aliases: []string{"gtpu_flags"}, Text: "gtpu_flags", Len: 1, Format: Hexadecimal, Masking: AnyMask, Match: et("GTPU_FLAGS", 15)})
 	// TunGTPUMsgType is tun_gtpu_msgtype.
-	TunGTPUMsgType = def(Field{Name: "tun_gtpu_msgtype", Len: 1, Masking: AnyMask, Match: et("GTPU_MSGTYPE", 16)})
+	TunGTPUMsgType = def(Field{Name: "tun_gtpu_msgtype", Aliases: []string{"gtpu_msgtype"}, Text: "gtpu_msgtype", Len: 1, Masking: AnyMask, Match: et("GTPU_MSGTYPE", 16)})
 
 	// NSHFlags is nsh_flags.
 	NSHFlags = def(Field{Name: "nsh_flags", Len: 1, Masking: AnyMask, Writable: true, Prereq: NeedNSH, Match: nsh("FLAGS", 1)})

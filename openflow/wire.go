@@ -21,11 +21,12 @@ func (e *DecodeError) Error() string {
 // every further read returns zero and err stays set, so that a decoder reads straight down and looks at
 // err once. Big-endian, as everything in OpenFlow.
 type reader struct {
-	typ  string // named in errors
-	b    []byte
-	off  int
-	base int // offset of b[0] from the start of the outermost buffer, for errors
-	err  error
+	typ   string // named in errors
+	b     []byte
+	off   int
+	base  int // offset of b[0] from the start of the outermost buffer, for errors
+	err   error
+	depth int // nesting of actions
 }
 
 // newReader returns a reader over b; typ names it in errors.
