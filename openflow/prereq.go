@@ -41,9 +41,9 @@ var prereqTexts = [...]string{
 	NeedSCTP:      "ip_proto 132 (nw_proto=132) and eth_type 0x0800 or 0x86dd",
 	NeedICMP:      "ip_proto 1 (nw_proto=1) and eth_type 0x0800 (icmp)",
 	NeedICMPv6:    "ip_proto 58 (nw_proto=58) and eth_type 0x86dd (icmp6)",
-	NeedND:        "icmpv6_type 135 or 136, icmpv6_code 0, ip_proto 58 and eth_type 0x86dd",
-	NeedNDSolicit: "icmpv6_type 135, icmpv6_code 0, ip_proto 58 and eth_type 0x86dd",
-	NeedNDAdvert:  "icmpv6_type 136, icmpv6_code 0, ip_proto 58 and eth_type 0x86dd",
+	NeedND:        "icmpv6_type 135 or 136, icmpv6_code 0 or none, ip_proto 58 and eth_type 0x86dd",
+	NeedNDSolicit: "icmpv6_type 135, icmpv6_code 0 or none, ip_proto 58 and eth_type 0x86dd",
+	NeedNDAdvert:  "icmpv6_type 136, icmpv6_code 0 or none, ip_proto 58 and eth_type 0x86dd",
 	NeedCT:        "ct_state with trk set (ct_state=+trk)",
 }
 
@@ -120,14 +120,20 @@ func (p Prereq) ok(m *Match) bool {
 	case NeedND:
 		return NeedNDSolicit.ok(m) || NeedNDAdvert.ok(m)
 	case NeedNDSolicit:
-		return NeedICMPv6.ok(m) && m.is(ICMPv6Type, 135) && m.is(ICMPv6Code, 0)
+		return NeedICMPv6.ok(m) && m.is(ICMPv6Type, 135) && m.codeZero()
 	case NeedNDAdvert:
-		return NeedICMPv6.ok(m) && m.is(ICMPv6Type, 136) && m.is(ICMPv6Code, 0)
+		return NeedICMPv6.ok(m) && m.is(ICMPv6Type, 136) && m.codeZero()
 	case NeedCT:
 		v, _, _ := m.GetUint(CTState)
 		return v&ctTracked != 0
 	}
 	return false
+}
+
+// codeZero tells whether icmpv6_code is 0 or not matched, which Open vSwitch takes for 0 too.
+func (m *Match) codeZero() bool {
+	v, _, _ := m.GetUint(ICMPv6Code)
+	return v == 0
 }
 
 // ctTracked is the trk bit of ct_state.

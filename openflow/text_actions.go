@@ -278,11 +278,11 @@ func parseMove(p *parser, s string) Action {
 }
 
 func parseDecTTL(p *parser, s string) Action {
-	if s = inner(s); s == "" {
+	if s == "" {
 		return DecTTL{}
 	}
-	var a DecTTLIDs
-	for _, id := range p.split(s) {
+	var a DecTTLIDs // without ids it prints as dec_ttl(), which is how Open vSwitch shows such bytes
+	for _, id := range p.split(inner(s)) {
 		a.IDs = append(a.IDs, uint16(p.uint(id, 16)))
 	}
 	return a
