@@ -11,7 +11,7 @@ install-deps:
 	scripts/install-deps.sh
 
 demo: install-deps build
-	$(GO) run ./internal/demo bin
+	scripts/demo.sh
 
 test: install-deps
 	scripts/test.sh lint unit fuzz

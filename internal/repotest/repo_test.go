@@ -47,7 +47,6 @@ var rules = []rule{
 	{dir: "cmd", may: []string{"*"}, mayNot: []string{"internal/ovstest", "sim"}},
 	{dir: "bench", may: []string{"*"}},
 	{dir: "internal", may: []string{}},
-	{dir: "internal/demo", may: []string{"*"}},
 }
 
 // file is one Go file of the repository.
