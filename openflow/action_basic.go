@@ -228,6 +228,9 @@ func (a SetField) check(m *Match) error {
 	case !f.Prereq.ok(m):
 		return fmt.Errorf("openflow: set_field: %s needs %s", f.Name, f.Prereq)
 	}
+	if f == VLANVID && !NeedVLAN.ok(m) {
+		return fmt.Errorf("openflow: set_field: %s needs %s", f.Name, NeedVLAN)
+	}
 	return f.fits([]byte(a.Value))
 }
 
@@ -370,7 +373,7 @@ func (a PopVLAN) AppendTo(b []byte) []byte { return simple(b, atPopVLAN, 0) }
 
 // AppendText implements Action.
 func (a PopVLAN) AppendText(b []byte) []byte { return append(b, "pop_vlan"...) }
-func (a PopVLAN) check(*Match) error         { return nil }
+func (a PopVLAN) check(m *Match) error       { return need(m, "pop_vlan", NeedVLAN) }
 
 // AppendTo implements Action.
 func (a PushMPLS) AppendTo(b []byte) []byte { return simple(b, atPushMPLS, uint32(a.EthType)<<16) }
@@ -533,7 +536,7 @@ func decodeDeleteField(r *reader) Action {
 // AppendTo implements Action.
 func (a DeleteField) AppendTo(b []byte) []byte {
 	start := len(b)
-	return finish(a.Field.Match.appendTo(nxHeader(b, 50), 0, false), start)
+	return finish(a.Field.appendHeader(nxHeader(b, 50)), start)
 }
 
 // AppendText implements Action.

@@ -40,15 +40,18 @@ type Controller struct {
 	HasMeter bool
 	MeterID  uint32 // meter for this action, when HasMeter
 	Pause    bool   // wait for NXT_RESUME with the continuation
-	HasData  bool   // UserData is there even when it is empty
 }
 
 // packetInReasons are the names that controller(reason=…) takes, by number.
 var packetInReasons = [...]string{"no_match", "action", "invalid_ttl", "action_set", "group", "packet_out"}
 
-func decodeResubmit(ct bool) func(r *reader) Action {
+func decodeResubmit(sub uint16) func(r *reader) Action {
 	return func(r *reader) Action {
-		return Resubmit{portFrom16(r.u16()), r.u8(), ct}
+		a := Resubmit{portFrom16(r.u16()), r.u8(), sub == 44}
+		if sub == 1 { // NXAST_RESUBMIT has no table
+			a.Table = 255
+		}
+		return a
 	}
 }
 
@@ -58,19 +61,13 @@ func (a Resubmit) inPort() bool { return a.Port == PortInPort || a.Port == 0 }
 func (a Resubmit) AppendTo(b []byte) []byte {
 	start := len(b)
 	sub, port := uint16(14), a.Port
-	switch {
-	case a.CT:
+	if a.CT {
 		sub = 44
-	case a.Table == 255:
-		sub = 1
 	}
 	if port == 0 {
 		port = PortInPort
 	}
 	b = binary.BigEndian.AppendUint16(nxHeader(b, sub), port.to16())
-	if sub == 1 {
-		return finish(appendZeros(b, 4), start)
-	}
 	return finish(append(b, a.Table), start)
 }
 
@@ -218,7 +215,7 @@ func decodeController2(r *reader) Action {
 		case acReason:
 			a.Reason = p.u8()
 		case acUserData:
-			a.UserData, a.HasData = string(p.rest()), true
+			a.UserData = string(p.rest())
 		case acPause:
 			a.Pause = true
 		case acMeter:
@@ -231,14 +228,13 @@ func decodeController2(r *reader) Action {
 			return nil
 		}
 	}
-	a.HasData = a.HasData && a.UserData == ""
 	return a
 }
 
 // AppendTo implements Action.
 func (a Controller) AppendTo(b []byte) []byte {
 	start := len(b)
-	if a.UserData == "" && !a.HasData && !a.Pause && !a.HasMeter {
+	if a.UserData == "" && !a.Pause && !a.HasMeter {
 		b = binary.BigEndian.AppendUint16(nxHeader(b, 20), a.MaxLen)
 		b = binary.BigEndian.AppendUint16(b, a.ID)
 		return finish(append(b, a.Reason, 0), start)
@@ -253,7 +249,7 @@ func (a Controller) AppendTo(b []byte) []byte {
 	if a.Reason != 1 {
 		b = append(b, 0, acReason, 0, 5, a.Reason, 0, 0, 0)
 	}
-	if n := len(a.UserData); n > 0 || a.HasData {
+	if n := len(a.UserData); n > 0 {
 		b = append(b, 0, acUserData, byte((n+4)>>8), byte(n+4))
 		b = appendZeros(append(b, a.UserData...), pad8(n+4)-n-4)
 	}
@@ -279,7 +275,7 @@ func (a Controller) AppendText(b []byte) []byte {
 	if a.ID != 0 {
 		b = fmt.Appendf(b, "id=%d,", a.ID)
 	}
-	if a.UserData != "" || a.HasData {
+	if a.UserData != "" {
 		b = append(appendDots(append(b, "userdata="...), a.UserData), ',')
 	}
 	if a.Pause {
@@ -343,7 +339,7 @@ type Sample struct {
 func decodeSample(sub uint16) func(r *reader) Action {
 	return func(r *reader) Action {
 		a := Sample{Probability: r.u16(), CollectorSetID: r.u32(), ObsDomainID: r.u32(), ObsPointID: r.u32(), SamplingPort: PortNone}
-		if sub != 24 {
+		if sub != 29 {
 			a.SamplingPort = portFrom16(r.u16())
 			a.Direction = r.u8()
 		}
@@ -361,7 +357,7 @@ func (a Sample) port() Port {
 // AppendTo implements Action.
 func (a Sample) AppendTo(b []byte) []byte {
 	start := len(b)
-	sub := uint16(24)
+	sub := uint16(29)
 	if a.Direction != 0 {
 		sub = 41
 	} else if a.port() != PortNone {
@@ -371,7 +367,7 @@ func (a Sample) AppendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, a.CollectorSetID)
 	b = binary.BigEndian.AppendUint32(b, a.ObsDomainID)
 	b = binary.BigEndian.AppendUint32(b, a.ObsPointID)
-	if sub != 24 {
+	if sub != 29 {
 		b = binary.BigEndian.AppendUint16(b, a.port().to16())
 		b = append(b, a.Direction)
 	}

@@ -111,7 +111,12 @@ func (a WriteActions) check(m *Match) error {
 			return fmt.Errorf("openflow: write_actions: %s cannot be in an action set", x.AppendText(nil))
 		}
 	}
-	return checkAll(m, a.Actions)
+	// The set runs when the pipeline ends; a tag that pop_vlan takes off may have come by then.
+	tagged := *m
+	if !NeedVLAN.ok(m) {
+		tagged.SetUintMasked(VLANTCI, 0x1000, 0x1000)
+	}
+	return checkAll(&tagged, a.Actions)
 }
 
 // AppendTo implements Action.

@@ -218,8 +218,7 @@ func (s *LearnSpec) appendText(b []byte) []byte {
 	switch {
 	case s.Src.Field == nil && whole:
 		v := make([]byte, f.Len)
-		n := copy(v[max(0, f.Len-len(s.Value)):], s.Value[max(0, len(s.Value)-f.Len):])
-		_ = n
+		copy(v[max(0, f.Len-len(s.Value)):], s.Value[max(0, len(s.Value)-f.Len):])
 		return f.appendValue(append(append(b, f.Name...), '='), v, nil)
 	case s.Src.Field == nil:
 		return appendHexBytes(append(s.Dst.AppendText(b), '='), []byte(s.Value))

@@ -155,6 +155,9 @@ func (m *Match) set(f *Field, value, mask []byte) {
 	if f.alias != aliasNone && m.setAlias(f, value, mask) {
 		return
 	}
+	if f == CTState && mask == nil {
+		mask = ctStateFull[:] // Open vSwitch keeps 8 bits of it, and says so when it sends an exact match
+	}
 	var buf [8 + 2*124]byte
 	n := len(value)
 	v, k := buf[8:8+n], buf[8+n:8+2*n]
@@ -200,6 +203,8 @@ func (m *Match) set(f *Field, value, mask []byte) {
 	}
 	m.splice(pos, del, buf[start:end])
 }
+
+var ctStateFull = [4]byte{3: 0xff}
 
 // setAlias keeps a field that is another view of others; false means that it must be kept as it is.
 func (m *Match) setAlias(f *Field, v, k []byte) bool {
@@ -505,7 +510,7 @@ func decodeOXM(r *reader) (m Match, err error) {
 // canonicalMask reports whether set would write value and mask as they are.
 func canonicalMask(t tlv) bool {
 	if t.mask == nil {
-		return true
+		return t.f != CTState
 	}
 	if t.f == VLANVID || t.f == IPFrag || t.f == NSHSPI {
 		return false // rare enough for the long way

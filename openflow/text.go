@@ -185,8 +185,8 @@ func (f *Field) appendValue(b, v, k []byte) []byte {
 		return appendFlagsMasked(b, beUint(v), beUint(k)&full, names)
 	case PacketTypeValue:
 		u := beUint(v)
-		if u&0xffff == 0 {
-			return fmt.Appendf(b, "(%d,0)", u>>16)
+		if u&0xffff < 10 {
+			return fmt.Appendf(b, "(%d,%d)", u>>16, u&0xffff)
 		}
 		return fmt.Appendf(b, "(%d,%#x)", u>>16, u&0xffff)
 	case Decimal:
@@ -281,12 +281,12 @@ func (t *matchText) value(f *Field, v, k []byte) []byte {
 		k = nil // ovs-ofctl prints no mask for these
 	}
 	if k != nil && f.Format == Decimal {
-		return appendHex(append(appendHex(t.b, beUint(v)), '/'), beUint(k))
+		return fmt.Appendf(t.b, "0x%x/0x%x", beUint(v), beUint(k))
 	}
 	return f.appendValue(t.b, v, k)
 }
 
-var ipShort = map[uint64]string{1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 132: "sctp"}
+var ipShort = map[uint64]string{1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"}
 var ip6Short = map[uint64]string{58: "icmp6", 6: "tcp6", 17: "udp6", 132: "sctp6"}
 var typeShort = map[uint64]string{0x0806: "arp", 0x8035: "rarp", 0x8847: "mpls", 0x8848: "mplsm"}
 
@@ -343,7 +343,10 @@ func (m *Match) AppendText(b []byte) []byte {
 	if short == "" {
 		t.fields(EthType)
 	}
-	t.fields(NSHFlags, NSHTTL, NSHMDType, NSHNP, NSHSPI, NSHSI, NSHC1, NSHC2, NSHC3, NSHC4)
+	t.fields(NSHFlags, NSHTTL, NSHMDType, NSHNP, NSHSPI, NSHSI)
+	if m.is(NSHMDType, 1) { // the context fields are those of MD type 1
+		t.fields(NSHC1, NSHC2, NSHC3, NSHC4)
+	}
 	t.fields(IPv6Src, IPv6Dst, IPv6Label, ARPSPA, ARPTPA, IPv4Src, IPv4Dst, ARPOp)
 	if !skipProto {
 		t.fields(IPProto)

@@ -141,8 +141,7 @@ func (p *parser) action(key, arg, part string) []Action {
 			}
 		}
 		a := spec.parse(p, arg)
-		if n, ok := a.(NAT); ok && p.err == nil {
-			_ = n
+		if _, ok := a.(NAT); ok {
 			p.fail("nat stands inside ct only")
 		}
 		return []Action{a}
@@ -447,7 +446,6 @@ func parseController(p *parser, s string) Action {
 			}
 		case "userdata":
 			a.UserData = p.dots(v)
-			a.HasData = a.UserData == ""
 		case "pause":
 			a.Pause = true
 		case "meter_id":
@@ -457,7 +455,7 @@ func parseController(p *parser, s string) Action {
 		}
 		plain = false
 	})
-	if plain || a.ID == 0 && a.Reason == 1 && !a.HasData && a.UserData == "" && !a.Pause && !a.HasMeter {
+	if plain || a.ID == 0 && a.Reason == 1 && a.UserData == "" && !a.Pause && !a.HasMeter {
 		return Output{PortController, a.MaxLen}
 	}
 	return a
