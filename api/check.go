@@ -469,6 +469,9 @@ func isDNS(max int, fqdn bool) Check {
 			if n == "" {
 				return bad("Encountered an empty component")
 			}
+			if strings.HasPrefix(n, "-") || strings.HasSuffix(n, "-") {
+				return bad("Name '%s' must not start or end with a hyphen", n)
+			}
 			if !dnsLabel.MatchString(n) {
 				return bad("Name '%s' must be 1-63 characters long, each of which can only be alphanumeric or a hyphen", n)
 			}

@@ -1,13 +1,19 @@
 package api
 
 import (
+	"sync"
+
 	"github.com/penstock/penstock/model"
 )
 
-// declare lists every resource. A copy is made for each server, since indexes are built into it.
-func declare() []*Resource {
-	return []*Resource{networkResource, subnetResource, portResource}
-}
+// declare lists every resource, ready for use. The declarations never change after that.
+var declare = sync.OnceValue(func() []*Resource {
+	l := []*Resource{networkResource, subnetResource, portResource, secgroupResource, ruleResource, addressGroupResource}
+	for _, r := range l {
+		r.index()
+	}
+	return l
+})
 
 // specialHandler serves a path that is no plain resource.
 type specialHandler func(c *call, parts []string, raw []byte) (*reply, error)
@@ -25,7 +31,7 @@ func networkShared(c *call, n *model.Network) bool { return n.Shared }
 
 func networkScope(c *call, n *model.Network, version int) any { return nil }
 
-func (c *call) setGroups(p *model.Port, in Values, create bool) error { return nil }
+func (c *call) sharedByRBAC(kind, id string) bool { return false }
 
 func (c *call) ownedPort(p *model.Port) bool { return false }
 

@@ -71,8 +71,13 @@ func (c *call) owns(r *Resource, o model.Object) bool {
 
 // find gives an object that the caller may see.
 func (c *call) find(r *Resource, id string) (model.Object, error) {
-	if o := c.src().Get(r.Table, id); o != nil && c.sees(r, o) {
-		return o, nil
+	if o := c.src().Get(r.Table, id); o != nil {
+		if c.sees(r, o) {
+			return o, nil
+		}
+		if r.Hides {
+			return nil, hidden
+		}
 	}
 	return nil, r.Missing(id)
 }
@@ -199,12 +204,17 @@ func (c *call) item(r *Resource, in map[string]any, create bool) (Values, *Error
 // their own, whose text is the whole message.
 const raised = "\x00"
 
-func raisedAs(typ, message string) string { return raised + raised + typ + raised + message }
+func raisedAs(typ, message string) string { return raisedStatus(http.StatusBadRequest, typ, message) }
+
+func raisedStatus(status int, typ, message string) string {
+	return raised + raised + strconv.Itoa(status) + raised + typ + raised + message
+}
 
 func reasonError(a *Attr, reason string) *Error {
 	if s, ok := strings.CutPrefix(reason, raised+raised); ok {
-		typ, message, _ := strings.Cut(s, raised)
-		return fail(http.StatusBadRequest, typ, "%s", message)
+		parts := strings.SplitN(s, raised, 3)
+		status, _ := strconv.Atoi(parts[0])
+		return &Error{status, parts[1], parts[2]}
 	}
 	if s, ok := strings.CutPrefix(reason, raised); ok {
 		return invalidInput("%s", s)
@@ -230,8 +240,8 @@ func (c *call) project(r *Resource, v Values, create bool) *Error {
 		}
 		p = c.who.ProjectID
 	}
-	if (hasT || hasP) && !c.who.Admin() && !equal(p, c.who.ProjectID) {
-		return badRequest("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges")
+	if (hasT || hasP) && !c.who.Admin() && !c.who.advsvc() && !equal(p, c.who.ProjectID) {
+		return badRequest("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc privileges")
 	}
 	v["tenant_id"], v["project_id"] = p, p
 	return nil
@@ -271,6 +281,11 @@ func (c *call) list(r *Resource, parent string) (*reply, error) {
 	}
 	if r.Parent != nil && r.ParentAttr != "" {
 		q.filters = append(q.filters, filter{r.attr(r.ParentAttr), []any{parent}})
+	}
+	if r.Before != nil {
+		if err := r.Before(c, q); err != nil {
+			return nil, err
+		}
 	}
 	page, ferr := q.select_(c, r)
 	if ferr != nil {
@@ -329,6 +344,11 @@ func (c *call) create(r *Resource, body map[string]any, parent string) (*reply, 
 	}
 	if r.AdminOnly && !c.who.Admin() {
 		return nil, forbidden("rule:create_" + r.Name)
+	}
+	if r.Bulk != nil {
+		if err := r.Bulk(c, items); err != nil {
+			return nil, err
+		}
 	}
 	given := givenOf(r, body, len(items))
 	var made []model.Object
@@ -428,7 +448,7 @@ func (c *call) change(r *Resource, id string, body map[string]any) (*reply, erro
 		return nil, err
 	}
 	given, _ := body[r.Name].(map[string]any)
-	return c.modify(r, id, func(old, o model.Object) error {
+	return c.modify(r, id, moves(items[0]), func(old, o model.Object) error {
 		if err := c.allowed("update", r, old, items[0], given); err != nil {
 			return err
 		}
@@ -441,8 +461,19 @@ func (c *call) change(r *Resource, id string, body map[string]any) (*reply, erro
 	})
 }
 
-// modify changes one object in a transaction of its own and shows it.
-func (c *call) modify(r *Resource, id string, f func(old, o model.Object) error) (*reply, error) {
+// moves reports whether a change counts as one: a PUT moves the revision even if it says what is so already, but not
+// one without attributes, nor, as in the reference, one of provider attributes.
+func moves(in Values) bool {
+	for k := range in {
+		if !strings.HasPrefix(k, "provider:") {
+			return true
+		}
+	}
+	return false
+}
+
+// modify changes one object in a transaction of its own and shows it; bump moves the revision in any case.
+func (c *call) modify(r *Resource, id string, bump bool, f func(old, o model.Object) error) (*reply, error) {
 	var out model.Object
 	uerr := c.update("update "+r.Name, func() error {
 		old, err := c.ownedForWrite("update", r, id)
@@ -453,7 +484,12 @@ func (c *call) modify(r *Resource, id string, f func(old, o model.Object) error)
 		if err := f(old, o); err != nil {
 			return err
 		}
-		c.save(r.Table, old, o)
+		switch {
+		case bump:
+			c.write(r.Table, old, o)
+		case !reflect.DeepEqual(old, o):
+			c.tx.Put(r.Table, o)
+		}
 		out = c.src().Get(r.Table, id)
 		return nil
 	})
@@ -480,9 +516,12 @@ func (c *call) ownedForWrite(verb string, r *Resource, id string) (model.Object,
 
 // save puts a changed object: its revision and time move only if something changed.
 func (c *call) save(t *model.Table, old, o model.Object) {
-	if reflect.DeepEqual(old, o) {
-		return
+	if !reflect.DeepEqual(old, o) {
+		c.write(t, old, o)
 	}
+}
+
+func (c *call) write(t *model.Table, old, o model.Object) {
 	m := metaOf(o)
 	m.Revision, m.UpdatedAt = metaOf(old).Revision+1, c.now
 	c.tx.Put(t, o)
@@ -544,22 +583,23 @@ func (c *call) ifMatch(o model.Object) error {
 	return nil
 }
 
-func ifMatchOf(req *http.Request) (int64, bool, error) {
-	h := req.Header.Values("If-Match")
-	for _, part := range h {
+func ifMatchOf(req *http.Request) (rev int64, ok bool, err error) {
+	for _, part := range req.Header.Values("If-Match") {
 		for _, tag := range strings.Split(part, ",") {
-			s, ok := strings.CutPrefix(strings.Trim(strings.TrimSpace(tag), `"`), "revision_number=")
-			if !ok {
-				return 0, false, badRequest("If-Match value contains an invalid value")
+			s, is := strings.CutPrefix(strings.Trim(strings.TrimSpace(tag), `"`), "revision_number=")
+			if !is {
+				continue
 			}
-			n, err := strconv.ParseInt(s, 10, 64)
-			if err != nil {
-				return 0, false, badRequest("Revision number in If-Match must be an integer")
+			if ok {
+				return 0, false, badResource("if-match", "Multiple revision_number etags are not supported.")
 			}
-			return n, true, nil
+			if rev, err = strconv.ParseInt(s, 10, 64); err != nil {
+				return 0, false, badResource("if-match", "Revision number etag must be in the format of revision_number=<int>")
+			}
+			ok = true
 		}
 	}
-	return 0, false, nil
+	return rev, ok, nil
 }
 
 // update runs one transaction; f may run several times and must not keep anything from a run before.

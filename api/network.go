@@ -8,68 +8,80 @@ import (
 	"github.com/penstock/penstock/model"
 )
 
-var networkResource = &Resource{
-	Name: "network", Collection: "networks", Table: model.Networks, FirstRevision: 1, Quota: "network",
-	New:      func() model.Object { return &model.Network{} },
-	Missing:  func(id string) *Error { return notFound("NetworkNotFound", "Network %s could not be found.", id) },
-	Visible:  networkVisible,
-	NarrowBy: map[string]*model.Index{"tenant_id": model.NetworksByProject, "project_id": model.NetworksByProject},
-	Create:   createNetwork, Update: updateNetwork, Delete: deleteNetwork,
-	Attrs: attrs(
-		idAttr(), nameAttr("", isString(255)),
-		Attr{Name: "subnets", Ops: V, Get: getc(func(c *call, n *model.Network) any {
-			l := c.view().SubnetsOf(model.NetworkID(n.ID))
-			ids := make([]string, len(l))
-			for i, s := range l {
-				ids[i] = s.ID
-			}
-			return ids
-		})},
-		adminStateAttr(func(o model.Object) *bool { return &o.(*model.Network).AdminStateUp }),
-		Attr{Name: "status", Ops: V | F | S, Get: func(*call, model.Object) any { return model.StatusActive }},
-		tenantAttr(), projectAttr(),
-		Attr{Name: "shared", Ops: C | U | V | F | P, Default: false, Conv: convBool, SetBy: adminOnly,
-			Get: getc(func(c *call, n *model.Network) any { return networkShared(c, n) }),
-			Set: put(func(n *model.Network, v any) { n.Shared = v.(bool) })},
-		Attr{Name: "ipv4_address_scope", Ops: V, Get: getc(func(c *call, n *model.Network) any { return networkScope(c, n, 4) })},
-		Attr{Name: "ipv6_address_scope", Ops: V, Get: getc(func(c *call, n *model.Network) any { return networkScope(c, n, 6) })},
-		Attr{Name: "router:external", Ops: C | U | V | F | P, Default: false, Conv: convBool, SetBy: adminOnly,
-			Get: get(func(n *model.Network) any { return n.External }),
-			Set: put(func(n *model.Network, v any) { n.External = v.(bool) })},
-		Attr{Name: "l2_adjacency", Ops: V, Get: func(*call, model.Object) any { return true }},
-		Attr{Name: "segments", Ops: C | U | V, Default: unset, Check: isSegments, SetBy: adminOnly, SeenBy: adminOnly,
-			Absent: func(_ *call, o model.Object) bool { return len(o.(*model.Network).Segments) < 2 },
-			Get: get(func(n *model.Network) any {
-				var out []any
-				for _, s := range n.Segments {
-					m := map[string]any{}
-					for _, name := range providerAttrs {
-						m[name] = segmentAttr(s, name)
-					}
-					out = append(out, m)
+var networkResource = new(Resource)
+
+func init() {
+	*networkResource = Resource{
+		Name: "network", Collection: "networks", Table: model.Networks, FirstRevision: 1, Quota: "network",
+		New:      func() model.Object { return &model.Network{} },
+		Missing:  func(id string) *Error { return notFound("NetworkNotFound", "Network %s could not be found.", id) },
+		Visible:  networkVisible,
+		NarrowBy: map[string]*model.Index{"tenant_id": model.NetworksByProject, "project_id": model.NetworksByProject},
+		Create:   createNetwork, Update: updateNetwork, Delete: deleteNetwork,
+		Attrs: attrs(
+			idAttr(), nameAttr("", isString(255)),
+			Attr{Name: "subnets", Ops: V, Get: getc(func(c *call, n *model.Network) any {
+				l := c.view().SubnetsOf(model.NetworkID(n.ID))
+				ids := make([]string, len(l))
+				for i, s := range l {
+					ids[i] = s.ID
 				}
-				return out
+				return ids
 			})},
-		Attr{Name: "mtu", Ops: C | U | V | F | S, Default: int64(0), Conv: convInt, Check: nonNegative,
-			Get: get(func(n *model.Network) any { return n.MTU }),
-			Set: put(func(n *model.Network, v any) { n.MTU = int(min(v.(int64), 1<<31)) })},
-		Attr{Name: "availability_zones", Ops: V, Get: func(*call, model.Object) any { return []string{} }},
-		extraAttr(Attr{Name: "availability_zone_hints", Ops: C | V | S, Default: []any{}, Check: isZoneHints}, []any{}),
-		Attr{Name: "port_security_enabled", Ops: C | U | V, Default: true, Conv: convBool,
-			Get: get(func(n *model.Network) any { return n.PortSecurity }),
-			Set: put(func(n *model.Network, v any) { n.PortSecurity = v.(bool) })},
-		providerAttr(netType, isString(32), nil), providerAttr(physNet, isString(64), nil), providerAttr(segID, nil, convInt),
-		extraAttr(Attr{Name: "qos_policy_id", Ops: C | U | V, Check: noneOr(isUUID)}, nil),
-		standardAttrs(), tagAttrs(),
-		extraAttr(Attr{Name: "is_default", Ops: C | U | V | F | P, Default: false, Conv: convBool, SetBy: adminOnly,
-			Absent: func(c *call, o model.Object) bool {
-				return !o.(*model.Network).External && c.req.Method != http.MethodPost
-			}}, false),
-		Attr{Name: "dns_domain", Ops: C | U | V, Default: "", Conv: convLower, Check: isDNSDomain,
-			Get: get(func(n *model.Network) any { return n.DNSDomain }),
-			Set: put(func(n *model.Network, v any) { n.DNSDomain = v.(string) })},
-		descriptionAttr(),
-	),
+			adminStateAttr(func(o model.Object) *bool { return &o.(*model.Network).AdminStateUp }),
+			Attr{Name: "status", Ops: V | F | S, Get: func(*call, model.Object) any { return model.StatusActive }},
+			tenantAttr(), projectAttr(),
+			Attr{Name: "shared", Ops: C | U | V | F | P, Default: false, Conv: convBool, SetBy: adminOnly,
+				Get: getc(func(c *call, n *model.Network) any { return networkShared(c, n) }),
+				Set: put(func(n *model.Network, v any) { n.Shared = v.(bool) })},
+			Attr{Name: "ipv4_address_scope", Ops: V, Get: getc(func(c *call, n *model.Network) any { return networkScope(c, n, 4) })},
+			Attr{Name: "ipv6_address_scope", Ops: V, Get: getc(func(c *call, n *model.Network) any { return networkScope(c, n, 6) })},
+			Attr{Name: "router:external", Ops: C | U | V | F | P, Default: false, Conv: convBool, SetBy: adminOnly,
+				Get: get(func(n *model.Network) any { return n.External }),
+				Set: put(func(n *model.Network, v any) { n.External = v.(bool) })},
+			Attr{Name: "l2_adjacency", Ops: V, Get: func(*call, model.Object) any { return true }},
+			Attr{Name: "segments", Ops: C | U | V, Default: unset, Check: isSegments, SetBy: adminOnly, SeenBy: adminOnly,
+				Absent: func(_ *call, o model.Object) bool { return len(o.(*model.Network).Segments) < 2 },
+				Get: get(func(n *model.Network) any {
+					var out []any
+					for _, s := range n.Segments {
+						m := map[string]any{}
+						for _, name := range providerAttrs {
+							m[name] = segmentAttr(s, name)
+						}
+						out = append(out, m)
+					}
+					return out
+				})},
+			Attr{Name: "mtu", Ops: C | U | V | F | S, Default: int64(0), Conv: convInt, Check: nonNegative,
+				Get: get(func(n *model.Network) any { return n.MTU }),
+				Set: put(func(n *model.Network, v any) { n.MTU = int(min(v.(int64), 1<<31)) })},
+			Attr{Name: "availability_zones", Ops: V, Get: func(*call, model.Object) any { return []string{} }},
+			extraAttr(Attr{Name: "availability_zone_hints", Ops: C | V | S, Default: []any{}, Check: isZoneHints}, []any{}),
+			Attr{Name: "port_security_enabled", Ops: C | U | V, Default: true, Conv: convBool, SetBy: anyone,
+				Get: get(func(n *model.Network) any { return n.PortSecurity }),
+				Set: put(func(n *model.Network, v any) { n.PortSecurity = v.(bool) })},
+			providerAttr(netType, isString(32), nil), providerAttr(physNet, isString(64), nil), providerAttr(segID, nil, convInt),
+			extraAttr(Attr{Name: "qos_policy_id", Ops: C | U | V, Check: noneOr(isUUID)}, nil),
+			standardAttrs(), tagAttrs(),
+			extraAttr(Attr{Name: "is_default", Ops: C | U | V | F | P, Default: false, Conv: convBool, SetBy: adminOnly,
+				Absent: func(c *call, o model.Object) bool {
+					return !o.(*model.Network).External && c.req.Method != http.MethodPost
+				}}, false),
+			Attr{Name: "dns_domain", Ops: C | U | V, Default: "", Conv: convLower, Check: isDNSDomain,
+				Get: get(func(n *model.Network) any { return n.DNSDomain }),
+				Set: put(func(n *model.Network, v any) { n.DNSDomain = v.(string) })},
+			descriptionAttr(),
+		),
+	}
+}
+
+// anyone is for attributes with a rule of their own that everybody passes: it stands in the text of refusals.
+func anyone(*call, model.Object, Values) bool { return true }
+
+// mayUse reports whether the caller may make subnets and ports on a network.
+func (c *call) mayUse(n *model.Network) bool {
+	return c.who.Admin() || c.who.advsvc() || n.ProjectID == c.who.ProjectID || networkShared(c, n)
 }
 
 func adminOnly(c *call, _ model.Object, _ Values) bool { return c.who.Admin() }
@@ -98,6 +110,9 @@ func providerAttr(name string, check Check, conv Conv) Attr {
 
 func createNetwork(c *call, o model.Object, in Values) error {
 	n := o.(*model.Network)
+	if _, err := c.defaultGroup(n.ProjectID); err != nil {
+		return err
+	}
 	segments, err := c.segmentsOf(in, n.External)
 	if err != nil {
 		return err

@@ -9,100 +9,104 @@ import (
 	"github.com/penstock/penstock/model"
 )
 
-var portResource = &Resource{
-	Name: "port", Collection: "ports", Table: model.Ports, FirstRevision: 1, Quota: "port",
-	New:     func() model.Object { return &model.Port{} },
-	Missing: func(id string) *Error { return notFound("PortNotFound", "Port %s could not be found.", id) },
-	Visible: portOfOwnNetwork, OwnedBy: portOfOwnNetwork,
-	NarrowBy: map[string]*model.Index{"network_id": model.PortsByNetwork, "device_id": model.PortsByDevice,
-		"tenant_id": model.PortsByProject, "project_id": model.PortsByProject},
-	Create: createPort, Update: updatePort, Delete: deletePort,
-	Attrs: attrs(
-		idAttr(), nameAttr("", isString(255)),
-		Attr{Name: "network_id", Ops: C | V | F | S | P, Default: required, Check: isUUID,
-			Get: get(func(p *model.Port) any { return string(p.NetworkID) }),
-			Set: put(func(p *model.Port, v any) { p.NetworkID = model.NetworkID(v.(string)) })},
-		adminStateAttr(func(o model.Object) *bool { return &o.(*model.Port).AdminStateUp }),
-		Attr{Name: "mac_address", Ops: C | U | V | F | S, Default: unset, Check: noneOr(isMAC), SetBy: networkOwnerSets,
-			Get: get(func(p *model.Port) any { return p.MAC.String() }),
-			Match: func(_ *call, o model.Object, values []any) bool {
-				return slices.ContainsFunc(values, func(v any) bool { return strings.EqualFold(text(v), o.(*model.Port).MAC.String()) })
-			}},
-		Attr{Name: "fixed_ips", Ops: C | U | V | F, Default: unset, Check: isFixedIPs, KeyValue: true, Match: matchFixedIPs, SetBy: mayFixIPs,
-			Get: get(func(p *model.Port) any { return fixedIPs(p) })},
-		Attr{Name: "device_id", Ops: C | U | V | F | S, Default: "", Check: isString(255),
-			Get: get(func(p *model.Port) any { return p.DeviceID }),
-			Set: put(func(p *model.Port, v any) { p.DeviceID = v.(string) })},
-		Attr{Name: "device_owner", Ops: C | U | V | F | S, Default: "", Check: isString(255),
-			SetBy: func(c *call, o model.Object, in Values) bool {
-				return !strings.HasPrefix(in.str("device_owner"), "network:") || networkOwnerSets(c, o, in)
-			},
-			Get: get(func(p *model.Port) any { return p.DeviceOwner }),
-			Set: put(func(p *model.Port, v any) { p.DeviceOwner = v.(string) })},
-		tenantAttr(), projectAttr(),
-		Attr{Name: "status", Ops: V | F | S, Get: getc(func(c *call, p *model.Port) any { return portStatus(c, p) })},
-		Attr{Name: "allowed_address_pairs", Ops: C | U | V, Default: unset, Conv: convNoneToList, Check: isAddressPairs, SetBy: networkOwnerSets,
-			Get: get(func(p *model.Port) any {
-				out := []any{}
-				for _, a := range p.AllowedAddressPairs {
-					out = append(out, map[string]any{"mac_address": a.MAC.String(), "ip_address": prefixText(a.Prefix)})
+var portResource = new(Resource)
+
+func init() {
+	*portResource = Resource{
+		Name: "port", Collection: "ports", Table: model.Ports, FirstRevision: 1, Quota: "port",
+		New:     func() model.Object { return &model.Port{} },
+		Missing: func(id string) *Error { return notFound("PortNotFound", "Port %s could not be found.", id) },
+		Visible: portOfOwnNetwork, OwnedBy: portOfOwnNetwork,
+		NarrowBy: map[string]*model.Index{"network_id": model.PortsByNetwork, "device_id": model.PortsByDevice,
+			"tenant_id": model.PortsByProject, "project_id": model.PortsByProject},
+		Create: createPort, Update: updatePort, Delete: deletePort,
+		Attrs: attrs(
+			idAttr(), nameAttr("", isString(255)),
+			Attr{Name: "network_id", Ops: C | V | F | S | P, Default: required, Check: isUUID,
+				Get: get(func(p *model.Port) any { return string(p.NetworkID) }),
+				Set: put(func(p *model.Port, v any) { p.NetworkID = model.NetworkID(v.(string)) })},
+			adminStateAttr(func(o model.Object) *bool { return &o.(*model.Port).AdminStateUp }),
+			Attr{Name: "mac_address", Ops: C | U | V | F | S, Default: unset, Check: noneOr(isMAC), SetBy: networkOwnerSets,
+				Get: get(func(p *model.Port) any { return p.MAC.String() }),
+				Match: func(_ *call, o model.Object, values []any) bool {
+					return slices.ContainsFunc(values, func(v any) bool { return strings.EqualFold(text(v), o.(*model.Port).MAC.String()) })
+				}},
+			Attr{Name: "fixed_ips", Ops: C | U | V | F, Default: unset, Check: isFixedIPs, KeyValue: true, Match: matchFixedIPs, SetBy: mayFixIPs,
+				Get: get(func(p *model.Port) any { return fixedIPs(p) })},
+			Attr{Name: "device_id", Ops: C | U | V | F | S, Default: "", Check: isString(255),
+				Get: get(func(p *model.Port) any { return p.DeviceID }),
+				Set: put(func(p *model.Port, v any) { p.DeviceID = v.(string) })},
+			Attr{Name: "device_owner", Ops: C | U | V | F | S, Default: "", Check: isString(255),
+				SetBy: func(c *call, o model.Object, in Values) bool {
+					return !strings.HasPrefix(in.str("device_owner"), "network:") || networkOwnerSets(c, o, in)
+				},
+				Get: get(func(p *model.Port) any { return p.DeviceOwner }),
+				Set: put(func(p *model.Port, v any) { p.DeviceOwner = v.(string) })},
+			tenantAttr(), projectAttr(),
+			Attr{Name: "status", Ops: V | F | S, Get: getc(func(c *call, p *model.Port) any { return portStatus(c, p) })},
+			Attr{Name: "allowed_address_pairs", Ops: C | U | V, Default: unset, Conv: convNoneToList, Check: isAddressPairs, SetBy: networkOwnerSets,
+				Get: get(func(p *model.Port) any {
+					out := []any{}
+					for _, a := range p.AllowedAddressPairs {
+						out = append(out, map[string]any{"mac_address": a.MAC.String(), "ip_address": prefixText(a.Prefix)})
+					}
+					return out
+				})},
+			Attr{Name: "extra_dhcp_opts", Ops: C | U | V, Check: isDHCPOptions,
+				Get: get(func(p *model.Port) any {
+					out := []any{}
+					for _, d := range p.DHCPOptions {
+						out = append(out, map[string]any{"opt_name": d.Name, "opt_value": d.Value, "ip_version": d.IPVersion})
+					}
+					return out
+				})},
+			Attr{Name: "ip_allocation", Ops: V | F | S, Get: get(func(p *model.Port) any {
+				if len(p.FixedIPs) == 0 {
+					return "none"
 				}
-				return out
+				return "immediate"
 			})},
-		Attr{Name: "extra_dhcp_opts", Ops: C | U | V, Check: isDHCPOptions,
-			Get: get(func(p *model.Port) any {
-				out := []any{}
-				for _, d := range p.DHCPOptions {
-					out = append(out, map[string]any{"opt_name": d.Name, "opt_value": d.Value, "ip_version": d.IPVersion})
+			Attr{Name: "resource_request", Ops: V, SeenBy: adminOnly, Get: func(*call, model.Object) any { return nil }},
+			Attr{Name: "binding:vif_type", Ops: V, SeenBy: adminOnly, Get: getc(func(c *call, p *model.Port) any { t, _ := c.vif(p); return t })},
+			Attr{Name: "binding:vif_details", Ops: V, SeenBy: adminOnly, Get: getc(func(c *call, p *model.Port) any { _, d := c.vif(p); return d })},
+			Attr{Name: "binding:vnic_type", Ops: C | U | V, Default: "normal", Check: isOneOf("normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa", "accelerator-direct", "accelerator-direct-physical", "remote-managed"), SetBy: anyone,
+				Get: get(func(p *model.Port) any { return p.VNICType }),
+				Set: put(func(p *model.Port, v any) { p.VNICType = v.(string) })},
+			Attr{Name: "binding:host_id", Ops: C | U | V | F, Default: unset, SetBy: adminOnly, SeenBy: adminOnly,
+				Get: getc(func(c *call, p *model.Port) any { return string(c.portHost(p)) }),
+				Set: put(func(p *model.Port, v any) { s, _ := v.(string); p.HostID = model.HostName(s) })},
+			Attr{Name: "binding:profile", Ops: C | U | V, Default: unset, Check: noneOr(isDict), SetBy: adminOnly, SeenBy: adminOnly,
+				Get: get(func(p *model.Port) any {
+					if p.Profile == nil {
+						return map[string]any{}
+					}
+					return p.Profile
+				}),
+				Set: put(func(p *model.Port, v any) { p.Profile, _ = v.(map[string]any) })},
+			Attr{Name: "port_security_enabled", Ops: C | U | V, Default: unset, Conv: convBool, SetBy: networkOwnerSets,
+				Get: get(func(p *model.Port) any { return p.PortSecurity }),
+				Set: put(func(p *model.Port, v any) { p.PortSecurity = v.(bool) })},
+			extraAttr(Attr{Name: "qos_policy_id", Ops: C | U | V, Check: noneOr(isUUID)}, nil),
+			Attr{Name: "qos_network_policy_id", Ops: V, Get: getc(func(c *call, p *model.Port) any {
+				if n, ok := c.view().Network(p.NetworkID); ok {
+					return n.Extra["qos_policy_id"]
 				}
-				return out
+				return nil
 			})},
-		Attr{Name: "ip_allocation", Ops: V | F | S, Get: get(func(p *model.Port) any {
-			if len(p.FixedIPs) == 0 {
-				return "none"
-			}
-			return "immediate"
-		})},
-		Attr{Name: "resource_request", Ops: V, SeenBy: adminOnly, Get: func(*call, model.Object) any { return nil }},
-		Attr{Name: "binding:vif_type", Ops: V, SeenBy: adminOnly, Get: getc(func(c *call, p *model.Port) any { t, _ := c.vif(p); return t })},
-		Attr{Name: "binding:vif_details", Ops: V, SeenBy: adminOnly, Get: getc(func(c *call, p *model.Port) any { _, d := c.vif(p); return d })},
-		Attr{Name: "binding:vnic_type", Ops: C | U | V, Default: "normal", Check: isOneOf("normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa", "accelerator-direct", "accelerator-direct-physical", "remote-managed"),
-			Get: get(func(p *model.Port) any { return p.VNICType }),
-			Set: put(func(p *model.Port, v any) { p.VNICType = v.(string) })},
-		Attr{Name: "binding:host_id", Ops: C | U | V | F, Default: unset, SetBy: adminOnly, SeenBy: adminOnly,
-			Get: getc(func(c *call, p *model.Port) any { return string(c.portHost(p)) }),
-			Set: put(func(p *model.Port, v any) { s, _ := v.(string); p.HostID = model.HostName(s) })},
-		Attr{Name: "binding:profile", Ops: C | U | V, Default: unset, Check: noneOr(isDict), SetBy: adminOnly, SeenBy: adminOnly,
-			Get: get(func(p *model.Port) any {
-				if p.Profile == nil {
-					return map[string]any{}
-				}
-				return p.Profile
-			}),
-			Set: put(func(p *model.Port, v any) { p.Profile, _ = v.(map[string]any) })},
-		Attr{Name: "port_security_enabled", Ops: C | U | V, Default: unset, Conv: convBool, SetBy: networkOwnerSets,
-			Get: get(func(p *model.Port) any { return p.PortSecurity }),
-			Set: put(func(p *model.Port, v any) { p.PortSecurity = v.(bool) })},
-		extraAttr(Attr{Name: "qos_policy_id", Ops: C | U | V, Check: noneOr(isUUID)}, nil),
-		Attr{Name: "qos_network_policy_id", Ops: V, Get: getc(func(c *call, p *model.Port) any {
-			if n, ok := c.view().Network(p.NetworkID); ok {
-				return n.Extra["qos_policy_id"]
-			}
-			return nil
-		})},
-		standardAttrs(),
-		Attr{Name: "tags", Ops: C | V | F, Default: []any{}, Check: listOf(isString(255)), Get: tagAttrs()[0].Get, Match: tagAttrs()[0].Match,
-			Set: func(o model.Object, v any) { metaOf(o).Tags = strs(v) }},
-		tagAttrs()[1:],
-		Attr{Name: "dns_name", Ops: C | U | V, Default: "", Conv: convLower, Check: isDNSName,
-			Get: get(func(p *model.Port) any { return p.DNSName }),
-			Set: put(func(p *model.Port, v any) { p.DNSName = v.(string) })},
-		Attr{Name: "dns_assignment", Ops: V, Get: getc(dnsAssignment)},
-		extraAttr(Attr{Name: "dns_domain", Ops: C | U | V, Default: "", Conv: convLower, Check: isDNSDomain}, ""),
-		descriptionAttr(),
-		Attr{Name: "security_groups", Ops: C | U | V | F, Default: unset, Conv: convNoneToList, Check: listOf(isUUID),
-			Get: get(func(p *model.Port) any { return stringList(p.SecurityGroups) })},
-	),
+			standardAttrs(),
+			Attr{Name: "tags", Ops: C | V | F, Default: []any{}, Check: listOf(isString(255)), Get: tagAttrs()[0].Get, Match: tagAttrs()[0].Match,
+				Set: func(o model.Object, v any) { metaOf(o).Tags = strs(v) }},
+			tagAttrs()[1:],
+			Attr{Name: "dns_name", Ops: C | U | V, Default: "", Conv: convLower, Check: isDNSName,
+				Get: get(func(p *model.Port) any { return p.DNSName }),
+				Set: put(func(p *model.Port, v any) { p.DNSName = v.(string) })},
+			Attr{Name: "dns_assignment", Ops: V, Get: getc(dnsAssignment)},
+			extraAttr(Attr{Name: "dns_domain", Ops: C | U | V, Default: "", Conv: convLower, Check: isDNSDomain}, ""),
+			descriptionAttr(),
+			Attr{Name: "security_groups", Ops: C | U | V | F, Default: unset, Conv: convNoneToList, Check: listOf(isUUID),
+				Get: get(func(p *model.Port) any { return stringList(p.SecurityGroups) })},
+		),
+	}
 }
 
 // networkOwnerSets: attributes that only the network's owner may choose.
@@ -251,7 +255,7 @@ func createPort(c *call, o model.Object, in Values) error {
 	if !ok || !c.sees(networkResource, n) {
 		return networkResource.Missing(string(p.NetworkID))
 	}
-	if !c.who.Admin() && !c.who.advsvc() && !networkShared(c, n) && n.ProjectID != c.who.ProjectID {
+	if !c.mayUse(n) {
 		return fail(http.StatusForbidden, "HTTPForbidden", "Tenant %s not allowed to create port on this network", in.str("tenant_id"))
 	}
 	if !in.has("port_security_enabled") {

@@ -73,8 +73,13 @@ type Resource struct {
 	Update func(c *call, old, o model.Object, in Values) error
 	// Delete takes away what belongs to the object; the engine deletes the object itself.
 	Delete func(c *call, o model.Object) error
+	// Before runs before a list, outside of a transaction; Bulk checks the items of a POST together.
+	Before func(c *call, q *query) error
+	Bulk   func(c *call, items []Values) error
 	// Missing is the answer for an id that is not there.
 	Missing func(id string) *Error
+	// Hides: what exists and may not be seen is answered as the policy engine does, not as a lookup.
+	Hides bool
 	// Visible says who sees an object besides its project and admins.
 	Visible Rule
 	// OwnedBy says who may change and delete an object besides its project and admins.

@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/store"
@@ -276,31 +275,15 @@ func (c *call) changeSegment(was, n *model.Network, in Values) error {
 	if given == nil {
 		return nil
 	}
-	if len(was.Segments) > 1 {
-		return invalidInput("Plugin does not support updating the following provider network attributes: %s", setOf(given))
-	}
 	s := was.Segments[0]
-	same := true
-	for _, a := range given {
-		same = same && equal(in[a], segmentAttr(s, a))
-	}
-	if same {
-		return nil
+	if len(was.Segments) > 1 || in.has(netType) && !equal(in[netType], string(s.Type)) || in.has(physNet) && !equal(in[physNet], segmentAttr(s, physNet)) {
+		return invalidInput("Plugin does not support updating the following provider network attributes: provider:network_type, provider:physical_network")
 	}
 	if s.Type != model.NetworkVLAN {
-		return invalidInput("Only VLAN type networks can be updated")
+		return invalidInput("Only VLAN type networks can be updated.")
 	}
 	id, _ := in[segID].(int64)
 	if id == 0 {
-		return invalidInput("Only segmentation_id field can be updated in VLAN type networks")
-	}
-	var others []string
-	for _, a := range given {
-		if a != segID && !equal(in[a], segmentAttr(s, a)) {
-			others = append(others, strings.TrimPrefix(a, "provider:"))
-		}
-	}
-	if others != nil {
 		return invalidInput("Only segmentation_id field can be updated in VLAN type networks")
 	}
 	w := wantedSegment{Segment: model.Segment{Type: s.Type, PhysicalNetwork: s.PhysicalNetwork}, hasID: true, id: id}

@@ -106,7 +106,6 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, lg: cfg.Logger.Named("api"), byPath: map[string]*Resource{}}
 	s.resources = declare()
 	for _, r := range s.resources {
-		r.index()
 		s.byPath[strings.TrimPrefix(r.Prefix+"/"+strings.ReplaceAll(r.Collection, "_", "-"), "/")] = r
 	}
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_api_requests_total", Help: "Requests served, by resource, method and status."}, []string{"resource", "method", "code"})
@@ -170,7 +169,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	case !strings.HasPrefix(path, "/v2.0/") && path != "/v2.0":
 		status = http.StatusNotFound
-		http.Error(w, "The resource could not be found.", status)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(`{"code": 404, "title": "Not Found", "description": null}`))
 		return
 	}
 	id := "req-" + uuid.NewString()

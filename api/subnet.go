@@ -8,75 +8,79 @@ import (
 	"github.com/penstock/penstock/model"
 )
 
-var subnetResource = &Resource{
-	Name: "subnet", Collection: "subnets", Table: model.Subnets, Quota: "subnet",
-	New:     func() model.Object { return &model.Subnet{} },
-	Missing: func(id string) *Error { return notFound("SubnetNotFound", "Subnet %s could not be found.", id) },
-	Visible: func(c *call, o model.Object, _ Values) bool {
-		n, ok := c.view().Network(o.(*model.Subnet).NetworkID)
-		return ok && (networkShared(c, n) || c.who.advsvc())
-	},
-	OwnedBy: func(c *call, o model.Object, _ Values) bool {
-		return ownsNetwork(c, o.(*model.Subnet).NetworkID)
-	},
-	NarrowBy: map[string]*model.Index{"network_id": model.SubnetsByNetwork, "tenant_id": model.SubnetsByProject, "project_id": model.SubnetsByProject},
-	Create:   createSubnet, Update: updateSubnet, Delete: deleteSubnet,
-	Attrs: attrs(
-		idAttr(), nameAttr("", isString(255)),
-		Attr{Name: "ip_version", Ops: C | V | F | S, Default: required, Conv: convInt, Check: isOneOf(int64(4), int64(6)),
-			Get: get(func(s *model.Subnet) any {
-				if s.CIDR.Addr().Is4() {
-					return 4
-				}
-				return 6
-			})},
-		Attr{Name: "network_id", Ops: C | V | F | S | P, Default: required, Check: isUUID,
-			Get: get(func(s *model.Subnet) any { return string(s.NetworkID) }),
-			Set: put(func(s *model.Subnet, v any) { s.NetworkID = model.NetworkID(v.(string)) })},
-		Attr{Name: "subnetpool_id", Ops: C | V | F | S, Default: unset, Check: noneOr(isPoolID),
-			Get: get(func(s *model.Subnet) any { return orNull(s.SubnetPoolID) })},
-		Attr{Name: "prefixlen", Ops: C, Default: unset, Conv: convInt, Check: nonNegative},
-		Attr{Name: "cidr", Ops: C | V | F | S, Default: unset, Conv: convCIDRAttr, Check: noneOr(isSubnet),
-			Get: get(func(s *model.Subnet) any { return s.CIDR.String() })},
-		Attr{Name: "gateway_ip", Ops: C | U | V | F | S, Default: unset, Conv: convIP, Check: noneOr(isIP),
-			Get: get(func(s *model.Subnet) any { return addrOrNull(s.GatewayIP) })},
-		Attr{Name: "allocation_pools", Ops: C | U | V, Default: unset, Check: isPools,
-			Get: get(func(s *model.Subnet) any {
-				out := []any{}
-				for _, p := range s.AllocationPools {
-					out = append(out, map[string]any{"start": p.Start.String(), "end": p.End.String()})
-				}
-				return out
-			})},
-		Attr{Name: "dns_nameservers", Ops: C | U | V, Default: unset, Conv: convNoneToList, Check: isNameservers,
-			Get: get(func(s *model.Subnet) any {
-				out := []string{}
-				for _, a := range s.DNSNameservers {
-					out = append(out, a.String())
-				}
-				return out
-			})},
-		Attr{Name: "host_routes", Ops: C | U | V, Default: unset, Conv: convNoneToList, Check: isRoutes,
-			Get: get(func(s *model.Subnet) any { return routesOf(s.HostRoutes) })},
-		tenantAttr(), projectAttr(),
-		Attr{Name: "enable_dhcp", Ops: C | U | V | F | S, Default: true, Conv: convBool,
-			Get: get(func(s *model.Subnet) any { return s.EnableDHCP }),
-			Set: put(func(s *model.Subnet, v any) { s.EnableDHCP = v.(bool) })},
-		modeAttr("ipv6_ra_mode", func(s *model.Subnet) *string { return &s.IPv6RAMode }),
-		modeAttr("ipv6_address_mode", func(s *model.Subnet) *string { return &s.IPv6AddressMode }),
-		Attr{Name: "shared", Ops: F | P, Conv: convBool, Match: func(c *call, o model.Object, values []any) bool {
+var subnetResource = new(Resource)
+
+func init() {
+	*subnetResource = Resource{
+		Name: "subnet", Collection: "subnets", Table: model.Subnets, Quota: "subnet",
+		New:     func() model.Object { return &model.Subnet{} },
+		Missing: func(id string) *Error { return notFound("SubnetNotFound", "Subnet %s could not be found.", id) },
+		Visible: func(c *call, o model.Object, _ Values) bool {
 			n, ok := c.view().Network(o.(*model.Subnet).NetworkID)
-			return ok && matchAny(networkShared(c, n), values)
-		}},
-		Attr{Name: "service_types", Ops: C | U | V, Default: unset, Check: isServiceTypes, SetBy: adminOnly,
-			Get: get(func(s *model.Subnet) any { return stringList(s.ServiceTypes) }),
-			Set: put(func(s *model.Subnet, v any) { s.ServiceTypes = strs(v) })},
-		standardAttrs(), tagAttrs(),
-		Attr{Name: "use_default_subnetpool", Ops: C, Default: false, Conv: convBool},
-		descriptionAttr(),
-		Attr{Name: "segment_id", Ops: C | U | V | F | S, Check: noneOr(isUUID), SetBy: adminOnly, SeenBy: adminOnly,
-			Get: func(*call, model.Object) any { return nil }},
-	),
+			return ok && (networkShared(c, n) || c.who.advsvc())
+		},
+		OwnedBy: func(c *call, o model.Object, _ Values) bool {
+			return ownsNetwork(c, o.(*model.Subnet).NetworkID)
+		},
+		NarrowBy: map[string]*model.Index{"network_id": model.SubnetsByNetwork, "tenant_id": model.SubnetsByProject, "project_id": model.SubnetsByProject},
+		Create:   createSubnet, Update: updateSubnet, Delete: deleteSubnet,
+		Attrs: attrs(
+			idAttr(), nameAttr("", isString(255)),
+			Attr{Name: "ip_version", Ops: C | V | F | S, Default: required, Conv: convInt, Check: isOneOf(int64(4), int64(6)),
+				Get: get(func(s *model.Subnet) any {
+					if s.CIDR.Addr().Is4() {
+						return 4
+					}
+					return 6
+				})},
+			Attr{Name: "network_id", Ops: C | V | F | S | P, Default: required, Check: isUUID,
+				Get: get(func(s *model.Subnet) any { return string(s.NetworkID) }),
+				Set: put(func(s *model.Subnet, v any) { s.NetworkID = model.NetworkID(v.(string)) })},
+			Attr{Name: "subnetpool_id", Ops: C | V | F | S, Default: unset, Check: noneOr(isPoolID),
+				Get: get(func(s *model.Subnet) any { return orNull(s.SubnetPoolID) })},
+			Attr{Name: "prefixlen", Ops: C, Default: unset, Conv: convInt, Check: nonNegative},
+			Attr{Name: "cidr", Ops: C | V | F | S, Default: unset, Conv: convCIDRAttr, Check: noneOr(isSubnet),
+				Get: get(func(s *model.Subnet) any { return s.CIDR.String() })},
+			Attr{Name: "gateway_ip", Ops: C | U | V | F | S, Default: unset, Conv: convIP, Check: noneOr(isIP),
+				Get: get(func(s *model.Subnet) any { return addrOrNull(s.GatewayIP) })},
+			Attr{Name: "allocation_pools", Ops: C | U | V, Default: unset, Check: isPools,
+				Get: get(func(s *model.Subnet) any {
+					out := []any{}
+					for _, p := range s.AllocationPools {
+						out = append(out, map[string]any{"start": p.Start.String(), "end": p.End.String()})
+					}
+					return out
+				})},
+			Attr{Name: "dns_nameservers", Ops: C | U | V, Default: unset, Conv: convNoneToList, Check: isNameservers,
+				Get: get(func(s *model.Subnet) any {
+					out := []string{}
+					for _, a := range s.DNSNameservers {
+						out = append(out, a.String())
+					}
+					return out
+				})},
+			Attr{Name: "host_routes", Ops: C | U | V, Default: unset, Conv: convNoneToList, Check: isRoutes,
+				Get: get(func(s *model.Subnet) any { return routesOf(s.HostRoutes) })},
+			tenantAttr(), projectAttr(),
+			Attr{Name: "enable_dhcp", Ops: C | U | V | F | S, Default: true, Conv: convBool,
+				Get: get(func(s *model.Subnet) any { return s.EnableDHCP }),
+				Set: put(func(s *model.Subnet, v any) { s.EnableDHCP = v.(bool) })},
+			modeAttr("ipv6_ra_mode", func(s *model.Subnet) *string { return &s.IPv6RAMode }),
+			modeAttr("ipv6_address_mode", func(s *model.Subnet) *string { return &s.IPv6AddressMode }),
+			Attr{Name: "shared", Ops: F | P, Conv: convBool, Match: func(c *call, o model.Object, values []any) bool {
+				n, ok := c.view().Network(o.(*model.Subnet).NetworkID)
+				return ok && matchAny(networkShared(c, n), values)
+			}},
+			Attr{Name: "service_types", Ops: C | U | V, Default: unset, Check: isServiceTypes,
+				Get: get(func(s *model.Subnet) any { return stringList(s.ServiceTypes) }),
+				Set: put(func(s *model.Subnet, v any) { s.ServiceTypes = strs(v) })},
+			standardAttrs(), tagAttrs(),
+			Attr{Name: "use_default_subnetpool", Ops: C, Default: false, Conv: convBool},
+			descriptionAttr(),
+			Attr{Name: "segment_id", Ops: C | U | V | F | S, Check: noneOr(isUUID), SeenBy: adminOnly,
+				Get: func(*call, model.Object) any { return nil }},
+		),
+	}
 }
 
 func modeAttr(name string, f func(s *model.Subnet) *string) Attr {
@@ -135,17 +139,17 @@ func isPoolID(v any) string {
 func isServiceTypes(v any) string {
 	l, ok := v.([]any)
 	if !ok {
-		return "Subnet service types must be a list"
+		return raisedAs("HTTPBadRequest", "Subnet service types must be a list.")
 	}
 	for i, x := range l {
 		s, ok := x.(string)
 		switch {
 		case !ok:
-			return raised + "Subnet service type " + text(x) + " does not correspond to a valid device owner"
+			return raisedAs("InvalidInputSubnetServiceType", "Subnet service type "+text(x)+" is not a string.")
+		case !strings.HasPrefix(s, "network:") && !strings.HasPrefix(s, "compute:") && !strings.HasPrefix(s, "baremetal:"):
+			return raisedAs("InvalidSubnetServiceType", "Subnet service type "+s+" does not correspond to a valid device owner.")
 		case slices.ContainsFunc(l[:i], func(y any) bool { return equal(x, y) }):
 			return "Duplicate items in the list: '" + s + "'"
-		case !strings.HasPrefix(s, "network:") && !strings.HasPrefix(s, "compute:") && !strings.HasPrefix(s, "baremetal:"):
-			return raised + "Subnet service type " + s + " does not correspond to a valid device owner"
 		}
 	}
 	return ""
@@ -157,8 +161,11 @@ func createSubnet(c *call, o model.Object, in Values) error {
 	if !ok || !c.sees(networkResource, n) {
 		return networkResource.Missing(string(s.NetworkID))
 	}
-	if !c.who.Admin() && !ownsNetwork(c, s.NetworkID) {
-		return forbidden("rule:create_subnet")
+	if !c.mayUse(n) {
+		return fail(403, "HTTPForbidden", "Tenant %s not allowed to create subnet on this network", s.ProjectID)
+	}
+	if len(s.ServiceTypes) > 0 {
+		s.Revision++ // the reference writes them after the subnet
 	}
 	if err := c.chooseCIDR(s, in); err != nil {
 		return err
@@ -336,7 +343,12 @@ func (c *call) settlePools(s *model.Subnet, in Values) error {
 	case in.set("gateway_ip"):
 		s.GatewayIP, _ = netip.ParseAddr(in.str("gateway_ip"))
 	case !in.has("gateway_ip"):
-		s.GatewayIP = s.CIDR.Masked().Addr().Next()
+		if s.GatewayIP = s.CIDR.Masked().Addr(); s.GatewayIP.Is4() {
+			s.GatewayIP = s.GatewayIP.Next()
+			if s.GatewayIP == lastAddr(s.CIDR) {
+				return conflict("IpamValueInvalid", "Gateway IP %s cannot be allocated in CIDR %s", s.GatewayIP, s.CIDR)
+			}
+		}
 	}
 	if l, _ := in["allocation_pools"].([]any); len(l) > 0 {
 		pools, err := readPools(s.CIDR, l)
@@ -369,7 +381,7 @@ func readPools(cidr netip.Prefix, l []any) ([]model.AddrRange, error) {
 		a, _ := netip.ParseAddr(text(m["start"]))
 		b, _ := netip.ParseAddr(text(m["end"]))
 		if a.Is4() != b.Is4() || b.Less(a) {
-			return nil, fail(400, "InvalidAllocationPool", "The allocation pool %s is not valid.", text(x))
+			return nil, fail(400, "InvalidAllocationPool", "The allocation pool {'start': %s, 'end': %s} is not valid.", repr(m["start"]), repr(m["end"]))
 		}
 		pools = append(pools, model.AddrRange{Start: a, End: b})
 	}
@@ -438,6 +450,9 @@ func updateSubnet(c *call, old, o model.Object, in Values) error {
 		}
 	}
 	setRoutes(s, in)
+	if len(in) > 0 {
+		c.bump(model.Networks, string(s.NetworkID))
+	}
 	if was.EnableDHCP == s.EnableDHCP {
 		return nil
 	}

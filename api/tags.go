@@ -13,7 +13,7 @@ func (c *call) tags(r *Resource, id string, rest []string, body map[string]any) 
 	if m == http.MethodGet {
 		o, err := c.find(r, id)
 		if err != nil {
-			return nil, err
+			return nil, tagResourceNotFound(r, id)
 		}
 		have := metaOf(o).Tags
 		if len(rest) == 0 {
@@ -32,7 +32,7 @@ func (c *call) tags(r *Resource, id string, rest []string, body map[string]any) 
 		if !ok || len(body) != 1 {
 			return nil, invalidInput("Invalid tags body")
 		}
-		if reason := listOf(notBlank(60))(raw); reason != "" {
+		if reason := listOf(isString(60))(raw); reason != "" {
 			return nil, invalidInput("%s", reason)
 		}
 		var list []string
@@ -43,7 +43,7 @@ func (c *call) tags(r *Resource, id string, rest []string, body map[string]any) 
 		done = &reply{http.StatusOK, appendJSON(nil, map[string]any{"tags": stringList(list)})}
 	case len(rest) == 0 && m == http.MethodDelete:
 	case len(rest) == 1 && m == http.MethodPut:
-		if reason := notBlank(60)(rest[0]); reason != "" {
+		if reason := isString(60)(rest[0]); reason != "" {
 			return nil, invalidInput("%s", reason)
 		}
 		next = func(have []string) ([]string, error) {
@@ -63,15 +63,22 @@ func (c *call) tags(r *Resource, id string, rest []string, body map[string]any) 
 	default:
 		return nil, &Error{http.StatusNotFound, "HTTPNotFound", "not supported"}
 	}
-	_, err := c.modify(r, id, func(old, o model.Object) error {
+	_, err := c.modify(r, id, true, func(old, o model.Object) error {
 		list, err := next(metaOf(o).Tags)
 		metaOf(o).Tags = list
 		return err
 	})
+	if e := asError(err); e != nil && *e == *r.Missing(id) {
+		return nil, tagResourceNotFound(r, id)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return done, nil
+}
+
+func tagResourceNotFound(r *Resource, id string) *Error {
+	return notFound("TagResourceNotFound", "Resource %s %s could not be found.", r.Collection, id)
 }
 
 func tagNotFound(tag string) *Error {

@@ -122,7 +122,8 @@ func index(t *Table, name string, keys func(Object) []string) *Index {
 
 // Tables lists every table, in a fixed order.
 func Tables() []*Table {
-	return []*Table{Networks, Subnets, Ports, Hosts, Bindings, PortStatuses, HostStates}
+	return []*Table{Networks, Subnets, Ports, Hosts, Bindings, PortStatuses, HostStates,
+		SecurityGroups, SecurityGroupRules, AddressGroups}
 }
 
 // TableByName finds a table, nil if there is none.

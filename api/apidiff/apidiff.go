@@ -285,7 +285,7 @@ func (r *Runner) normal(v any, name, key string) any {
 		}
 		out := map[string]any{}
 		for k, x := range v {
-			if drop := r.Drop[name]; contains(drop, k) {
+			if drop := r.Drop[name]; contains(drop, k) || k == "standard_attr_id" { // a row number of the reference's
 				continue
 			}
 			inner := name
@@ -311,11 +311,9 @@ func (r *Runner) normal(v any, name, key string) any {
 	case json.Number:
 		switch key {
 		case "provider:segmentation_id":
-			if !strings.Contains(r.sent, ":"+v.String()) && !strings.Contains(r.sent, ": "+v.String()) && !strings.Contains(r.sent, `"`+v.String()+`"`) {
+			if !regexp.MustCompile(`segmentation_id("?:|=)` + v.String() + `\b`).MatchString(r.sent) {
 				return "<id>"
 			}
-		case "standard_attr_id":
-			return "<id>"
 		}
 		return v
 	}
