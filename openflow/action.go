@@ -179,6 +179,7 @@ func decodeActions(r *reader, acts []Action, depth int) []Action {
 	if acts == nil && r.left() > 0 {
 		acts = make([]Action, 0, countTLVs(r.b[r.off:]))
 	}
+	var s reader // one for all: it escapes into the decoders
 	for r.left() > 0 {
 		if len(acts) >= maxActions {
 			r.fail("more than %d actions", maxActions)
@@ -189,7 +190,7 @@ func decodeActions(r *reader, acts []Action, depth int) []Action {
 		if r.err == nil && (n < 8 || n%8 != 0) {
 			r.fail("action %d has length %d, want a multiple of 8", typ, n)
 		}
-		s := r.sub(n - 4)
+		s = r.sub(n - 4)
 		if r.err != nil {
 			return nil
 		}

@@ -284,7 +284,7 @@ func decodeMove(r *reader) Action {
 	n, so, do := r.u16(), r.u16(), r.u16()
 	sf, _, _ := r.header()
 	df, _, _ := r.header()
-	return Move{Subfield{sf, so, n}, Subfield{df, do, n}}
+	return Move{r.inField(Subfield{sf, so, n}), r.inField(Subfield{df, do, n})}
 }
 
 // AppendTo implements Action.
@@ -316,7 +316,7 @@ func (a Move) check(m *Match) error {
 func (r *reader) stack() Subfield {
 	ofs := r.u16()
 	f, _, _ := r.header()
-	return Subfield{f, ofs, r.u16()}
+	return r.inField(Subfield{f, ofs, r.u16()})
 }
 
 // appendStack writes a push or pop.
@@ -530,6 +530,9 @@ func appendDots(b []byte, s string) []byte {
 
 func decodeDeleteField(r *reader) Action {
 	f, _, _ := r.header()
+	if f != nil && !f.VarLen() {
+		r.fail("want a tun_metadata field")
+	}
 	return DeleteField{f}
 }
 

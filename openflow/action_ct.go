@@ -55,10 +55,10 @@ func decodeCT(r *reader) Action {
 		a.Zone = r.u16()
 	} else {
 		on := r.u16()
-		a.ZoneField = Subfield{lookup(src, 0), on >> 6, on&0x3f + 1}
-		if a.ZoneField.Field == nil || flags > 3 {
-			r.fail("zone field %#08x is not known", src)
-		}
+		a.ZoneField = r.inField(Subfield{lookup(src, 0), on >> 6, on&0x3f + 1})
+	}
+	if flags > 3 {
+		r.fail("ct flags %#x", flags)
 	}
 	if t := r.u8(); t != 255 {
 		a.Table = ToTable(t)

@@ -124,10 +124,7 @@ func decodeBundle(load bool) func(r *reader) Action {
 			r.fail("bundle of member type %#08x", typ)
 		}
 		if load {
-			a.Dst = Subfield{lookup(dst, 0), on >> 6, on&0x3f + 1}
-			if a.Dst.Field == nil {
-				r.fail("field %#08x is not known", dst)
-			}
+			a.Dst = r.inField(Subfield{lookup(dst, 0), on >> 6, on&0x3f + 1})
 		}
 		for _, p := range r.u16s(n) {
 			a.Members = append(a.Members, portFrom16(p))

@@ -133,7 +133,7 @@ func appendList(b []byte, acts []Action) []byte {
 func decodeCheckPktLarger(r *reader) Action {
 	n, ofs := r.u16(), r.u16()
 	f, _, _ := r.header()
-	return CheckPktLarger{n, Subfield{f, ofs, 1}}
+	return CheckPktLarger{n, r.inField(Subfield{f, ofs, 1})}
 }
 
 // AppendTo implements Action.

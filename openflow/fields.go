@@ -95,8 +95,8 @@ var (
 	TCPSrc = def(Field{Name: "tcp_src", Text: "tp_src", Len: 2, Masking: AnyMask, Writable: true, Prereq: NeedTCP, Match: oxm("TCP_SRC", 13), Action: nxm("TCP_SRC", 9)})
 	// TCPDst is tcp_dst.
 	TCPDst = def(Field{Name: "tcp_dst", Text: "tp_dst", Len: 2, Masking: AnyMask, Writable: true, Prereq: NeedTCP, Match: oxm("TCP_DST", 14), Action: nxm("TCP_DST", 10)})
-	// TCPFlag is tcp_flags, 12 bits.
-	TCPFlag = def(Field{Name: "tcp_flags", Len: 2, Bits: 12, Format: TCPFlags, Masking: AnyMask, Prereq: NeedTCP, Match: onf("TCP_FLAGS", 42), Action: nx("TCP_FLAGS", 34)})
+	// TCPFlags is tcp_flags, 12 bits.
+	TCPFlags = def(Field{Name: "tcp_flags", Len: 2, Bits: 12, Format: TCPFlagSet, Masking: AnyMask, Prereq: NeedTCP, Match: onf("TCP_FLAGS", 42), Action: nx("TCP_FLAGS", 34)})
 	// UDPSrc is udp_src.
 	UDPSrc = def(Field{Name: "udp_src", Text: "tp_src", Len: 2, Masking: AnyMask, Writable: true, Prereq: NeedUDP, Match: oxm("UDP_SRC", 15), Action: nxm("UDP_SRC", 11)})
 	// UDPDst is udp_dst.
@@ -199,19 +199,19 @@ var (
 	// CTLabel is ct_label; written only inside ct(exec(…)).
 	CTLabel = def(Field{Name: "ct_label", Len: 16, Format: Hexadecimal, Masking: AnyMask, Writable: true, Match: nx("CT_LABEL", 108)})
 	// CTNWSrc is ct_nw_src, of the original direction's tuple.
-	CTNWSrc = def(Field{Name: "ct_nw_src", Len: 4, Format: IPv4, Masking: AnyMask, Prereq: NeedCT, Match: nx("CT_NW_SRC", 120)})
+	CTNWSrc = def(Field{Name: "ct_nw_src", Len: 4, Format: IPv4, Masking: AnyMask, Prereq: NeedCT4, Match: nx("CT_NW_SRC", 120)})
 	// CTIPv6Src is ct_ipv6_src.
-	CTIPv6Src = def(Field{Name: "ct_ipv6_src", Len: 16, Format: IPv6, Masking: AnyMask, Prereq: NeedCT, Match: nx("CT_IPV6_SRC", 122)})
+	CTIPv6Src = def(Field{Name: "ct_ipv6_src", Len: 16, Format: IPv6, Masking: AnyMask, Prereq: NeedCT6, Match: nx("CT_IPV6_SRC", 122)})
 	// CTNWDst is ct_nw_dst.
-	CTNWDst = def(Field{Name: "ct_nw_dst", Len: 4, Format: IPv4, Masking: AnyMask, Prereq: NeedCT, Match: nx("CT_NW_DST", 121)})
+	CTNWDst = def(Field{Name: "ct_nw_dst", Len: 4, Format: IPv4, Masking: AnyMask, Prereq: NeedCT4, Match: nx("CT_NW_DST", 121)})
 	// CTIPv6Dst is ct_ipv6_dst.
-	CTIPv6Dst = def(Field{Name: "ct_ipv6_dst", Len: 16, Format: IPv6, Masking: AnyMask, Prereq: NeedCT, Match: nx("CT_IPV6_DST", 123)})
+	CTIPv6Dst = def(Field{Name: "ct_ipv6_dst", Len: 16, Format: IPv6, Masking: AnyMask, Prereq: NeedCT6, Match: nx("CT_IPV6_DST", 123)})
 	// CTNWProto is ct_nw_proto.
 	CTNWProto = def(Field{Name: "ct_nw_proto", Len: 1, Prereq: NeedCT, Match: nx("CT_NW_PROTO", 119)})
 	// CTTPSrc is ct_tp_src.
-	CTTPSrc = def(Field{Name: "ct_tp_src", Len: 2, Masking: AnyMask, Prereq: NeedCT, Match: nx("CT_TP_SRC", 124)})
+	CTTPSrc = def(Field{Name: "ct_tp_src", Len: 2, Masking: AnyMask, Prereq: NeedCTPorts, Match: nx("CT_TP_SRC", 124)})
 	// CTTPDst is ct_tp_dst.
-	CTTPDst = def(Field{Name: "ct_tp_dst", Len: 2, Masking: AnyMask, Prereq: NeedCT, Match: nx("CT_TP_DST", 125)})
+	CTTPDst = def(Field{Name: "ct_tp_dst", Len: 2, Masking: AnyMask, Prereq: NeedCTPorts, Match: nx("CT_TP_DST", 125)})
 	// Metadata is metadata, 64 bits carried between tables.
 	Metadata = def(Field{Name: "metadata", Len: 8, Format: Hexadecimal, Masking: AnyMask, Writable: true, Match: oxm("METADATA", 2)})
 

@@ -100,6 +100,15 @@ func (g gen) need(m *Match, p Prereq) {
 		}
 	case NeedCT:
 		m.SetUintMasked(CTState, 0x22, 0x22)
+	case NeedCT4:
+		m.SetUint(EthType, 0x800)
+		m.SetUintMasked(CTState, 0x20, 0x30)
+	case NeedCT6:
+		m.SetUint(EthType, 0x86dd)
+		m.SetUintMasked(CTState, 0x28, 0x2c)
+	case NeedCTPorts:
+		m.SetUintMasked(CTState, 0x21, 0x21)
+		m.SetUint(CTNWProto, 6)
 	}
 }
 
@@ -155,22 +164,14 @@ func (g gen) field(m *Match, f *Field, masked bool) {
 			k[3] = 0x7f
 		}
 		v[3] |= 0x20
-	case CTNWProto, IPv6Label, TCPFlag:
+	case CTNWProto, IPv6Label, TCPFlags:
 		if v[len(v)-1] == 0 {
 			v[len(v)-1] = 1
 		}
 	}
 	switch {
-	case f == CTIPv6Src || f == CTIPv6Dst:
-		m.SetUint(EthType, 0x86dd)
-	case f == CTNWSrc || f == CTNWDst:
-		m.SetUint(EthType, 0x800)
 	case f == CTNWProto:
 		v[0] = 6
-		m.SetUint(EthType, 0x800)
-	case f == CTTPSrc || f == CTTPDst:
-		m.SetUint(EthType, 0x800)
-		m.SetUint(CTNWProto, 6)
 	}
 	if masked {
 		m.SetMasked(f, v, k)
@@ -383,7 +384,7 @@ func (g gen) flow() Flow {
 	g.need(&f.Match, p)
 	for range g.Intn(8) {
 		fd := fieldTable[g.Intn(len(fieldTable))]
-		if !matchable(fd) || fd == PacketType || fd == EthType || fd == IPProto || fd.Prereq == NeedCT || !fd.Prereq.ok(&f.Match) {
+		if !matchable(fd) || fd == PacketType || fd == EthType || fd == IPProto || fd == CTNWProto || !fd.Prereq.ok(&f.Match) {
 			continue
 		}
 		if _, _, there := f.Match.Get(fd); !there {

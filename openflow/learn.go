@@ -78,7 +78,7 @@ func decodeLearn(two bool) func(r *reader) Action {
 			r.skip(2)
 			if flags&learnWriteResult != 0 {
 				f, _, _ := r.header()
-				a.ResultDst = Subfield{f, ofs, 1}
+				a.ResultDst = r.inField(Subfield{f, ofs, 1})
 			}
 		}
 		for r.left() >= 2 {
@@ -88,7 +88,7 @@ func decodeLearn(two bool) func(r *reader) Action {
 			}
 			s := LearnSpec{Kind: LearnKind(h >> learnDstShift & learnDstMask)}
 			n := h & learnBitsMask
-			if h&learnHeaderUnknown != 0 || s.Kind > LearnOutput || n == 0 || len(a.Specs) == maxLearnSpecs {
+			if h&learnHeaderUnknown != 0 || s.Kind > LearnOutput || n == 0 || s.Kind == LearnOutput && h&learnImmediate != 0 || len(a.Specs) == maxLearnSpecs {
 				r.fail("learn spec %#04x", h)
 				return nil
 			}
@@ -96,11 +96,11 @@ func decodeLearn(two bool) func(r *reader) Action {
 				s.Value = Bytes(r.take((int(n) + 15) / 16 * 2))
 			} else {
 				f, _, _ := r.header()
-				s.Src = Subfield{f, r.u16(), n}
+				s.Src = r.inField(Subfield{f, r.u16(), n})
 			}
 			if s.Kind != LearnOutput {
 				f, _, _ := r.header()
-				s.Dst = Subfield{f, r.u16(), n}
+				s.Dst = r.inField(Subfield{f, r.u16(), n})
 			}
 			if r.err != nil {
 				return nil

@@ -24,8 +24,13 @@ const (
 	NeedND               // icmpv6_type 135 or 136, code 0
 	NeedNDSolicit        // icmpv6_type 135, code 0
 	NeedNDAdvert         // icmpv6_type 136, code 0
-	NeedCT               // ct_state +trk
+	NeedCT               // a ct_state of a packet that is tracked and not invalid
+	NeedCT4              // NeedCT and eth_type 0x0800
+	NeedCT6              // NeedCT and eth_type 0x86dd
+	NeedCTPorts          // NeedCT and ct_nw_proto
 )
+
+const ctText = "a ct_state that says valid (ct_state=+new, +est, +rel, +rpl or +trk-inv)"
 
 var prereqTexts = [...]string{
 	NeedEthernet:  "an Ethernet packet (no packet_type, or packet_type=(0,0))",
@@ -44,7 +49,10 @@ var prereqTexts = [...]string{
 	NeedND:        "icmpv6_type 135 or 136, icmpv6_code 0 or none, ip_proto 58 and eth_type 0x86dd",
 	NeedNDSolicit: "icmpv6_type 135, icmpv6_code 0 or none, ip_proto 58 and eth_type 0x86dd",
 	NeedNDAdvert:  "icmpv6_type 136, icmpv6_code 0 or none, ip_proto 58 and eth_type 0x86dd",
-	NeedCT:        "ct_state with trk set (ct_state=+trk)",
+	NeedCT:        ctText,
+	NeedCT4:       ctText + ", and eth_type 0x0800 (ip)",
+	NeedCT6:       ctText + ", and eth_type 0x86dd (ipv6)",
+	NeedCTPorts:   ctText + ", and a ct_nw_proto other than 0",
 }
 
 // String says in words what is needed; empty for nothing.
@@ -124,8 +132,15 @@ func (p Prereq) ok(m *Match) bool {
 	case NeedNDAdvert:
 		return NeedICMPv6.ok(m) && m.is(ICMPv6Type, 136) && m.codeZero()
 	case NeedCT:
-		v, _, _ := m.GetUint(CTState)
-		return v&ctTracked != 0
+		v, k, _ := m.GetUint(CTState)
+		return v&k&^(ctTracked|ctInvalid) != 0 || v&k&ctTracked != 0 && k&^v&ctInvalid != 0
+	case NeedCT4:
+		return NeedCT.ok(m) && NeedIPv4.ok(m)
+	case NeedCT6:
+		return NeedCT.ok(m) && NeedIPv6.ok(m)
+	case NeedCTPorts:
+		p, _, _ := m.GetUint(CTNWProto)
+		return NeedCT.ok(m) && p != 0
 	}
 	return false
 }
@@ -136,8 +151,8 @@ func (m *Match) codeZero() bool {
 	return v == 0
 }
 
-// ctTracked is the trk bit of ct_state.
-const ctTracked = 0x20
+// Bits of ct_state.
+const ctInvalid, ctTracked = 0x10, 0x20
 
 // Check reports the first field whose prerequisites are not met, whose mask Open vSwitch would refuse, or
 // whose value does not fit.

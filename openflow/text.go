@@ -148,7 +148,7 @@ func (f *Field) flagNames() (names []string, full uint64) {
 	switch f.Format {
 	case CTStateFlags:
 		return ctStateNames, 0xff
-	case TCPFlags:
+	case TCPFlagSet:
 		return tcpFlagNames, 0xfff
 	case TunnelFlags:
 		return tunFlagNames, 1
@@ -174,7 +174,7 @@ func (f *Field) appendValue(b, v, k []byte) []byte {
 		return Port(binary.BigEndian.Uint32(v)).AppendText(b)
 	case FragFormat:
 		return append(b, fragName(v[0], k)...)
-	case CTStateFlags, TCPFlags, TunnelFlags:
+	case CTStateFlags, TCPFlagSet, TunnelFlags:
 		names, full := f.flagNames()
 		if len(k) == 0 || beUint(k)&full == full {
 			if beUint(v) == 0 {
@@ -357,7 +357,7 @@ func (m *Match) AppendText(b []byte) []byte {
 	}
 	t.fields(IPECN, IPTTL, MPLSLabel, MPLSTC, MPLSTTL, MPLSBOS, IPFrag)
 	t.fields(ICMPType, ICMPCode, ICMPv6Type, ICMPv6Code, NDTarget, NDSLL, NDTLL, NDReserved, NDOptionsType,
-		TCPSrc, TCPDst, UDPSrc, UDPDst, SCTPSrc, SCTPDst, TCPFlag)
+		TCPSrc, TCPDst, UDPSrc, UDPDst, SCTPSrc, SCTPDst, TCPFlags)
 	for fm := range m.All() {
 		if fm.Field == nil {
 			t.b = append(fmt.Appendf(t.b, "raw_oxm=%x", fm.Value), ',')

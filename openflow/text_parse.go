@@ -238,7 +238,7 @@ func (p *parser) value(f *Field, s string) (v, k []byte) {
 		return b[8-f.Len:]
 	}
 	switch f.Format {
-	case CTStateFlags, TCPFlags, TunnelFlags:
+	case CTStateFlags, TCPFlagSet, TunnelFlags:
 		u, m, masked := p.flags(f, s)
 		if masked {
 			return num(u), num(m)

@@ -71,7 +71,15 @@ func (r *reader) header() (f *Field, n int, masked bool) {
 // subfield reads a field header for bits given by an ofs_nbits.
 func (r *reader) subfield(ofsNBits uint16) Subfield {
 	f, _, _ := r.header()
-	return Subfield{f, ofsNBits >> 6, ofsNBits&0x3f + 1}
+	return r.inField(Subfield{f, ofsNBits >> 6, ofsNBits&0x3f + 1})
+}
+
+// inField makes the reader fail if s has bits outside of its field.
+func (r *reader) inField(s Subfield) Subfield {
+	if r.err == nil && (s.Field == nil || s.N == 0 || int(s.Ofs)+int(s.N) > s.Field.Bits) {
+		r.fail("bits %d to %d are not in the field", s.Ofs, int(s.Ofs)+int(s.N)-1)
+	}
+	return s
 }
 
 // bit returns bit i of big-endian v.
