@@ -105,7 +105,7 @@ func (a *app) root() *cobra.Command {
 		root.AddCommand(a.resource(r))
 	}
 	root.AddCommand(a.operator()...)
-	root.AddCommand(a.version())
+	root.AddCommand(a.flow(), a.version())
 	group(root)
 	return root
 }
