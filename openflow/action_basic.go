@@ -539,7 +539,11 @@ func decodeDeleteField(r *reader) Action {
 // AppendTo implements Action.
 func (a DeleteField) AppendTo(b []byte) []byte {
 	start := len(b)
-	return finish(a.Field.appendHeader(nxHeader(b, 50)), start)
+	b = a.Field.appendHeader(nxHeader(b, 50))
+	for len(b) < start+24 { // Open vSwitch takes no other length
+		b = append(b, 0)
+	}
+	return finish(b, start)
 }
 
 // AppendText implements Action.
