@@ -130,7 +130,7 @@ type Node struct {
 // Namespace is the name of the node's network namespace, "" for that of the test process.
 func (n *Node) Namespace() string { return n.ns }
 
-// Run runs a command in the node and returns its output without the last newline; it fails the test on a
+// Run runs a command in the node and returns its stdout without the last newline; it fails the test on a
 // bad exit status.
 func (n *Node) Run(args ...string) string {
 	n.t.Helper()
@@ -141,7 +141,7 @@ func (n *Node) Run(args ...string) string {
 	return out
 }
 
-// TryRun is Run that returns the error, which holds the command and its output.
+// TryRun is Run that returns the error, which holds the command and its output; the output then includes stderr.
 func (n *Node) TryRun(args ...string) (string, error) {
 	return run(spec{ns: n.ns, dir: n.dir, env: n.env, args: args})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -22,7 +23,8 @@ const commandTimeout = 2 * time.Minute
 type Process struct {
 	name string
 	cmd  *exec.Cmd
-	out  output
+	out  output // both streams
+	std  output // stdout alone
 	done chan struct{}
 	err  error // of Wait; read after done
 }
@@ -58,7 +60,7 @@ func start(s spec) (*Process, error) {
 	p := &Process{name: s.args[0], cmd: exec.Command(path, s.args[1:]...), done: make(chan struct{})}
 	p.cmd.Dir = s.dir
 	p.cmd.Env = append(os.Environ(), s.env...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	p.cmd.Stdout, p.cmd.Stderr = io.MultiWriter(&p.out, &p.std), &p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	p.cmd.WaitDelay = time.Second // a grandchild that keeps the pipe open holds nobody up
 	started := make(chan error)
@@ -83,7 +85,8 @@ func start(s spec) (*Process, error) {
 	return p, nil
 }
 
-// run runs s to its end and returns what it printed on stdout and stderr, without the last newline.
+// run runs s to its end and returns what it printed, without the last newline: on stdout, and if it failed on stderr
+// too. (A warning of ovs-ofctl on stderr is not part of a dump.)
 func run(s spec) (string, error) {
 	p, err := start(s)
 	if err != nil {
@@ -97,11 +100,11 @@ func run(s spec) (string, error) {
 		p.Kill()
 		return p.Output(), fmt.Errorf("%s: still running after %v", strings.Join(s.args, " "), commandTimeout)
 	}
-	out := strings.TrimSuffix(p.Output(), "\n")
 	if p.err != nil {
+		out := strings.TrimSuffix(p.Output(), "\n")
 		return out, fmt.Errorf("%s: %w: %s", strings.Join(s.args, " "), p.err, strings.TrimSpace(out))
 	}
-	return out, nil
+	return strings.TrimSuffix(p.std.String(), "\n"), nil
 }
 
 // PID is the process id.
