@@ -237,7 +237,11 @@ func (a SetField) check(m *Match) error {
 func decodeLoad(r *reader) Action {
 	on := r.u16()
 	s := r.subfield(on)
-	return Load{s, r.u64()}
+	a := Load{s, r.u64()}
+	if r.err == nil && (s.exp() || s.Field.VarLen()) {
+		return a.asSetField()
+	}
+	return a
 }
 
 // AppendTo implements Action.
@@ -255,14 +259,20 @@ func (a Load) AppendTo(b []byte) []byte {
 // whose header does not fit in NXAST_REG_LOAD.
 func (a Load) asSetField() SetField {
 	n := a.Dst.Field.Len
+	if a.Dst.Field.VarLen() {
+		n = varLen((int(a.Dst.Ofs+a.Dst.N) + 7) / 8)
+	}
 	v, k := make([]byte, n), make([]byte, n)
 	for i := range int(a.Dst.N) {
 		at := int(a.Dst.Ofs) + i
 		k[n-1-at/8] |= 1 << (at % 8)
 		v[n-1-at/8] |= byte(a.Value>>i&1) << (at % 8)
 	}
-	return SetField{Field: a.Dst.Field, Value: Bytes(v), Mask: Bytes(k)}
+	return SetBytes(a.Dst.Field, v, k)
 }
+
+// varLen is the length of tun_metadataN that a value of n octets takes: Geneve options are multiples of 4.
+func varLen(n int) int { return min(max(4, (n+3)&^3), 124) }
 
 // AppendText implements Action.
 func (a Load) AppendText(b []byte) []byte {

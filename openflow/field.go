@@ -19,7 +19,7 @@ const (
 	PortNumber                    // a Port: 1 or LOCAL
 	FragFormat                    // no, yes, first, later, not_later
 	TunnelFlags                   // +oam
-	TCPFlagSet                      // +syn-ack
+	TCPFlagSet                    // +syn-ack
 	CTStateFlags                  // +trk-new
 	PacketTypeValue               // (1,0x894f)
 )

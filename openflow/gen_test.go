@@ -156,8 +156,6 @@ func (g gen) field(m *Match, f *Field, masked bool) {
 		v[0] = byte(1 + g.Intn(2))
 	case NSHC1, NSHC2, NSHC3, NSHC4:
 		m.SetUint(NSHMDType, 1) // without it they are not printed
-	case TunGBPFlags:
-		masked = false // its mask is not printed
 	case CTState:
 		v[3] &= 0x3f
 		if k[3] |= 0x20; k[3] == 0xff {

@@ -236,7 +236,8 @@ func decodeInstructions(r *reader) []Action {
 		acts = append(acts, WriteActions{list(s, nil)})
 	}
 	if s := slots[4]; s != nil {
-		acts = append(acts, WriteMetadata{binary.BigEndian.Uint64(s[4:]), binary.BigEndian.Uint64(s[12:])})
+		mask := binary.BigEndian.Uint64(s[12:])
+		acts = append(acts, WriteMetadata{binary.BigEndian.Uint64(s[4:]) & mask, mask})
 	}
 	if s := slots[5]; s != nil {
 		acts = append(acts, GotoTable{s[0]})

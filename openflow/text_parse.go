@@ -301,10 +301,11 @@ func (p *parser) value(f *Field, s string) (v, k []byte) {
 			k = one(m)
 		}
 	}
-	if f.VarLen() { // the shortest length that holds it; the switch's TLV table decides
-		z := 0
-		for z < len(v)-1 && v[z] == 0 && (k == nil || k[z] == 0) {
-			z++
+	if f.VarLen() { // as long as it is written, in words; the switch's TLV table decides
+		n := varLen((max(len(a), len(m)) - 2 + 1) / 2)
+		z := len(v) - n
+		for z > 0 && (wordSet(v, z) || k != nil && wordSet(k, z)) {
+			z -= 4 // a decimal may be longer than its digits say
 		}
 		v = v[z:]
 		if k != nil {
@@ -313,6 +314,9 @@ func (p *parser) value(f *Field, s string) (v, k []byte) {
 	}
 	return v, k
 }
+
+// wordSet reports whether the 4 octets before end hold a bit.
+func wordSet(v []byte, end int) bool { return beUint(v[end-4:end]) != 0 }
 
 // shorthands of matches: eth_type and, if not 0, ip_proto.
 var shorthands = map[string][2]uint64{
