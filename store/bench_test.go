@@ -77,6 +77,54 @@ func BenchmarkPortCreate(b *testing.B) {
 	}
 }
 
+// BenchmarkChurn changes 4,000 ports 40,000 times and reports what is resident afterwards, and the database's size.
+func BenchmarkChurn(b *testing.B) {
+	for b.Loop() {
+		dir := b.TempDir()
+		s := storetest.Open(b, store.Config{DataDir: dir})
+		storetest.Put(b, s, network("net"))
+		clients(b, s, 16, 4000, 0)
+		ports := s.Snapshot().All(model.Ports)
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				for i := next.Add(1); i < 40000; i = next.Add(1) {
+					c := *ports[i%4000].(*model.Port)
+					c.Revision = i
+					if _, err := s.Update(context.Background(), store.Meta{Author: "churn"}, func(tx *store.Tx) error { tx.Put(model.Ports, &c); return nil }); err != nil {
+						b.Error(err)
+					}
+				}
+			}()
+		}
+		wg.Wait()
+		resident(b)
+		if st, err := os.Stat(dir + "/etcd/member/snap/db"); err == nil {
+			b.ReportMetric(float64(st.Size())/1e6, "db-MB")
+		}
+	}
+}
+
+func resident(b *testing.B) {
+	runtime.GC()
+	debug.FreeOSMemory()
+	st, _ := os.ReadFile("/proc/self/status")
+	for _, l := range strings.Split(string(st), "\n") {
+		var kb float64
+		for _, name := range []string{"VmRSS", "RssAnon", "RssFile"} {
+			if n, _ := fmt.Sscanf(l, name+": %f kB", &kb); n == 1 {
+				b.ReportMetric(kb/1024, name+"-MB")
+			}
+		}
+	}
+	var ms runtime.MemStats
+	runtime.ReadMemStats(&ms)
+	b.ReportMetric(float64(ms.HeapAlloc)/1e6, "heap-MB")
+}
+
 // BenchmarkMemory reports what the process has resident with 4,000 ports and as many more changes.
 func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
@@ -86,19 +134,6 @@ func BenchmarkMemory(b *testing.B) {
 		for i := range 4000 {
 			storetest.Put(b, s, &model.PortStatus{PortID: model.PortID(fmt.Sprint("p", i)), Status: "ACTIVE"})
 		}
-		runtime.GC()
-		debug.FreeOSMemory()
-		st, _ := os.ReadFile("/proc/self/status")
-		for _, l := range strings.Split(string(st), "\n") {
-			var kb float64
-			for _, name := range []string{"VmRSS", "RssAnon", "RssFile"} {
-				if n, _ := fmt.Sscanf(l, name+": %f kB", &kb); n == 1 {
-					b.ReportMetric(kb/1024, name+"-MB")
-				}
-			}
-		}
-		var ms runtime.MemStats
-		runtime.ReadMemStats(&ms)
-		b.ReportMetric(float64(ms.HeapAlloc)/1e6, "heap-MB")
+		resident(b)
 	}
 }

@@ -25,7 +25,7 @@ type Config struct {
 	// External: they must not exceed what that etcd is set to (etcd's own defaults, 128 and 1.5 MiB).
 	MaxTxnOps       int
 	MaxRequestBytes int
-	// HistoryRetention is for how long commits are kept (7 days), HistoryMax how many at most (20,000).
+	// HistoryRetention is for how long commits are kept (7 days), HistoryMax how many at most (10,000).
 	HistoryRetention time.Duration
 	HistoryMax       int
 	// QuotaBytes bounds the embedded etcd's database (2 GiB). Ignored with Endpoints.
@@ -58,7 +58,7 @@ func (c *Config) defaults() error {
 	}
 	def(&c.MaxTxnOps, 16384, 128)
 	def(&c.MaxRequestBytes, 16<<20, 3<<19)
-	def(&c.HistoryMax, 20000, 20000)
+	def(&c.HistoryMax, 10000, 10000)
 	if c.HistoryRetention == 0 {
 		c.HistoryRetention = 7 * 24 * time.Hour
 	}

@@ -73,10 +73,10 @@ const (
 	// checkEvery is how often free space and etcd's answer are looked at.
 	checkEvery = 2 * time.Second
 	// pruneEvery is how often the history is cut.
-	pruneEvery = time.Minute
+	pruneEvery = 20 * time.Second
 	// compactBehind: the embedded etcd forgets old values of keys once there are so many revisions more. The
 	// watch needs only the latest; our own history is kept in keys of its own.
-	compactBehind = 5000
+	compactBehind = 1000
 	// lagMax: a watch that is so far behind etcd is started anew.
 	lagMax = 15 * time.Second
 )
@@ -89,14 +89,14 @@ func (s *Store) maintain(ctx context.Context) {
 	var pruned, behindSince time.Time
 	for {
 		if s.emb != nil {
-			s.checkDisk()
+			s.checkDisk(&s.cfg)
 		}
 		rev := s.probe(ctx)
 		if seen := s.Snapshot().Revision(); rev <= seen {
 			behindSince = time.Time{}
 			s.problems.clear("WATCH_BEHIND")
 		} else {
-			_ = s.client.RequestProgress(ctx)
+			_ = s.client.RequestProgress(clientv3.WithRequireLeader(ctx))
 			if behindSince.IsZero() {
 				behindSince = time.Now()
 			} else if time.Since(behindSince) > lagMax {
@@ -128,8 +128,8 @@ func (s *Store) maintain(ctx context.Context) {
 }
 
 // checkDisk refuses transactions while the disk is nearly full, and takes them again when it is not.
-func (s *Store) checkDisk() {
-	err := checkFree(&s.cfg)
+func (s *Store) checkDisk(cfg *Config) {
+	err := checkFree(cfg)
 	was := s.problems.refuse.Load()
 	switch {
 	case err != nil && was == nil:

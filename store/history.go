@@ -86,7 +86,8 @@ func (s *Store) commits(ctx context.Context, n int, behind int64) ([]Commit, err
 			c.Revision = kv.CreateRevision
 			out = append(out, c)
 		}
-		if !resp.More || (n > 0 && len(out) >= n) {
+		// More counts what the filter left out too; the filter comes before the limit.
+		if len(resp.Kvs) < limit || (n > 0 && len(out) >= n) {
 			break
 		}
 	}

@@ -147,7 +147,7 @@ func (s *Store) term(ctx context.Context, me []byte) error {
 		// Others need not wait for the lease to run out.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if s.writable() == nil {
+		if s.failure() == nil {
 			_, _ = s.client.Revoke(ctx, grant.ID)
 		}
 	}()
@@ -264,7 +264,7 @@ func (s *Store) own(ctx context.Context, host model.HostName, lease clientv3.Lea
 	}
 	cancel()
 	<-watched
-	if ctx.Err() != nil && s.writable() == nil {
+	if ctx.Err() != nil && s.failure() == nil {
 		del, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer stop()
 		_, _ = s.client.Txn(del).If(clientv3.Compare(clientv3.ModRevision(key), "=", gen)).Then(clientv3.OpDelete(key)).Commit()

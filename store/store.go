@@ -231,7 +231,7 @@ func (s *Store) WaitFor(ctx context.Context, rev int64) error {
 			return s.emb.err
 		case <-tick.C:
 			// The revision may be of a key that is not watched: ask for a progress notice.
-			_ = s.client.RequestProgress(ctx)
+			_ = s.client.RequestProgress(clientv3.WithRequireLeader(ctx)) // the watch's stream is the one with this mark
 			d = min(2*d, time.Second)
 			tick.Reset(d)
 		}

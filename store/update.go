@@ -120,9 +120,9 @@ func (s *Store) try(tx *Tx, m Meta, fn func(tx *Tx) error) (rev int64, again boo
 	resp, err := s.client.Txn(txnCtx).If(cmps...).Then(ops...).Commit()
 	s.metrics.etcd.Observe(time.Since(start).Seconds())
 	switch {
-	case err != nil && s.writable() != nil && tx.ctx.Err() == nil:
+	case err != nil && s.failure() != nil:
 		used = true
-		return 0, false, fmt.Errorf("%w; whether the change was made is unknown", s.writable())
+		return 0, false, fmt.Errorf("%w; whether the change was made is unknown", s.failure())
 	case err != nil && certain(err):
 		s.noteError(err)
 		return 0, false, s.explain("write", err)
@@ -162,8 +162,11 @@ func (s *Store) try(tx *Tx, m Meta, fn func(tx *Tx) error) (rev int64, again boo
 // settleUnknown finds out what became of a transaction whose answer was lost: it takes the key of the
 // transaction's history entry, which both only create. Who comes first wins, so the answer is final.
 func (s *Store) settleUnknown(ctx context.Context, id string) (rev int64, err error) {
+	caller := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	// A caller that no longer waits gets an answer soon, a certain one if it can be had.
+	defer context.AfterFunc(caller, func() { time.AfterFunc(time.Second, cancel) })()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(id), "=", 0)).
 			Then(clientv3.OpPut(id, abortedCommit)).Else(clientv3.OpGet(id)).Commit()
@@ -255,10 +258,11 @@ func (s *Store) whileUp(ctx context.Context) (context.Context, context.CancelFun
 
 // writable says why transactions are refused now, nil if they are not.
 func (s *Store) writable() error {
-	select {
-	case <-s.stopped():
-		return s.emb.err
-	default:
+	if s.run.Err() != nil {
+		return ErrClosed
+	}
+	if err := s.failure(); err != nil {
+		return err
 	}
 	if err := s.problems.refuse.Load(); err != nil {
 		return *err
@@ -276,4 +280,14 @@ func (p *keyPool) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next, p.last, p.spare = 0, 0, nil
+}
+
+// failure says why the embedded etcd ended, nil if it did not.
+func (s *Store) failure() error {
+	select {
+	case <-s.stopped():
+		return s.emb.err
+	default:
+		return nil
+	}
 }

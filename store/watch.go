@@ -73,6 +73,7 @@ func (b *batch) put(key string, value []byte, rev int64, lease int64) {
 			s.lg.Error("cannot decode", zap.String("key", key), zap.Error(err))
 			return
 		}
+		s.problems.clear("DECODE " + key)
 		b.object(key, t, id, o, rev)
 	case strings.HasPrefix(key, uniqPfx):
 		if space, v, ok := parseUniq(key[len(uniqPfx):]); ok {
@@ -93,6 +94,7 @@ func (b *batch) drop(key string) {
 	switch {
 	case strings.HasPrefix(key, objPfx), strings.HasPrefix(key, obsPfx):
 		if t, id := parseObject(key[len(objPfx):]); t != nil {
+			s.problems.clear("DECODE " + key)
 			b.object(key, t, id, nil, 0)
 		}
 	case strings.HasPrefix(key, uniqPfx):
