@@ -39,7 +39,11 @@ func TestWords(t *testing.T) {
 		{0, "actions=CONTROLLER:65535", "everything", "to the controller"},
 		{0, "actions=controller(max_len=65535,userdata=01.01.00.00.00.07,meter_id=5)", "everything", "to the controller's dhcp handler for web1, limited by meter 5 (dhcp)"},
 		{0, "actions=clone(load:0x3->NXM_NX_REG13[0..7],resubmit(,72)),goto_table:44", "everything", "on a copy (punt=icmp, consult punt), goto learn"},
-		{0, "actions=set_field:fa:16:3e:00:00:02->eth_src,load:0x2->NXM_OF_ARP_OP[]", "everything", "eth_src=fa:16:3e:00:00:02, arp_op=0x2"},
+		{0, "actions=set_field:fa:16:3e:00:00:02->eth_src,load:0x2->NXM_OF_ARP_OP[]", "everything", "eth_src=fa:16:3e:00:00:02, arp_op=2"},
+		{0, "actions=learn(table=52,idle_timeout=300,priority=100,limit=1024,OXM_OF_METADATA[],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_NX_REG14[]->NXM_NX_REG15[])",
+			"everything", "learn into fdb (net,eth_dst=eth_src → out=in) until it is idle for 300 s, at most 1024"},
+		{0, "actions=learn(table=1,hard_timeout=9,eth_type=0x800,output:NXM_OF_IN_PORT[])", "everything", "learn into table 1 (eth_type=0x0800 → output to in_port) for 9 s"},
+		{0, "actions=load:0xa000002->NXM_OF_ARP_SPA[],load:0x1->NXM_NX_REG0[3..4]", "everything", "arp_spa=10.0.0.2, reg0[3..4]=0x1"},
 		{0, "ct_state=+trk,ip actions=ct(commit,zone=5)", "ct_state=+trk,ip", "ct(commit,zone=5)"},
 		{0, "actions=move:NXM_NX_REG14[]->NXM_NX_REG15[],move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]", "everything", "out=in, eth_dst=eth_src"},
 	} {

@@ -1,6 +1,7 @@
 package annotate
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -142,6 +143,9 @@ func (w words) action(a openflow.Action) string {
 		if r := register(a.Dst.Field, int(a.Dst.Ofs), int(a.Dst.N)); r != nil {
 			return r.Name + "=" + w.value(r, a.Value)
 		}
+		if f := a.Dst.Field; f != nil && f.Len <= 8 && int(a.Dst.N) == f.Bits {
+			return assignment(openflow.SetUint(f, a.Value)) // an address reads as one
+		}
 		return fmt.Sprintf("%s=0x%x", subfield(a.Dst), a.Value)
 	case openflow.SetField:
 		fm := openflow.FieldMatch{Field: a.Field, Value: []byte(a.Value)}
@@ -151,9 +155,7 @@ func (w words) action(a openflow.Action) string {
 		if r, v := w.matched(fm); r != nil {
 			return r.Name + "=" + w.value(r, v)
 		}
-		if v, f, ok := strings.Cut(strings.TrimPrefix(string(a.AppendText(nil)), "set_field:"), "->"); ok {
-			return f + "=" + v
-		}
+		return assignment(a)
 	case openflow.WriteMetadata:
 		if r := register(openflow.Metadata, 0, 64); r != nil && a.Mask == ^uint64(0) {
 			return r.Name + "=" + w.value(r, a.Value)
@@ -175,11 +177,52 @@ func (w words) action(a openflow.Action) string {
 	case openflow.Clone:
 		return "on a copy (" + w.actions(a.Actions) + ")"
 	case openflow.Learn:
-		return fmt.Sprintf("learn into %s for %d s (%s)", w.table(a.Table), a.IdleTimeout, a.AppendText(nil))
+		return w.learn(a)
 	case openflow.Meter:
 		return w.meter(a.ID)
 	}
 	return string(a.AppendText(nil))
+}
+
+// assignment is set_field:value->field as field=value.
+func assignment(a openflow.SetField) string {
+	text := string(a.AppendText(nil))
+	if v, f, ok := strings.Cut(strings.TrimPrefix(text, "set_field:"), "->"); ok {
+		return f + "=" + v
+	}
+	return text
+}
+
+// learn says what a learned flow matches, what it will do, and how long it stays.
+func (w words) learn(a openflow.Learn) string {
+	var match, does []string
+	for _, s := range a.Specs {
+		from := "0x" + hex.EncodeToString([]byte(s.Value))
+		if s.Src.Field != nil {
+			from = subfield(s.Src)
+		}
+		switch {
+		case s.Kind == openflow.LearnOutput:
+			does = append(does, "output to "+from)
+		case s.Kind == openflow.LearnLoad:
+			does = append(does, subfield(s.Dst)+"="+from)
+		case s.Src == s.Dst:
+			match = append(match, from)
+		default:
+			match = append(match, subfield(s.Dst)+"="+from)
+		}
+	}
+	s := fmt.Sprintf("learn into %s (%s → %s)", w.table(a.Table), strings.Join(match, ","), strings.Join(does, ", "))
+	if a.IdleTimeout != 0 {
+		s += fmt.Sprintf(" until it is idle for %d s", a.IdleTimeout)
+	}
+	if a.HardTimeout != 0 {
+		s += fmt.Sprintf(" for %d s", a.HardTimeout)
+	}
+	if a.Limit != 0 {
+		s += fmt.Sprintf(", at most %d", a.Limit)
+	}
+	return s
 }
 
 // subfield is a register's name, or the text of ovs-ofctl without the brackets of a whole field.
