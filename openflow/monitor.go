@@ -186,7 +186,7 @@ func (u *FlowUpdate) String() string {
 	if f.HardTimeout != 0 {
 		b = fmt.Appendf(b, " hard_timeout=%d", f.HardTimeout)
 	}
-	b = append(fmt.Appendf(b, " cookie=0x%x", f.Cookie), ' ')
+	b = append(appendHex(append(b, " cookie="...), f.Cookie), ' ')
 	b = f.Match.AppendText(b)
 	if len(f.Actions) > 0 {
 		if b[len(b)-1] != ' ' {

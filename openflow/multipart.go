@@ -202,7 +202,11 @@ func (m *MultipartReply) String() string {
 		case err != nil:
 			b = fmt.Appendf(b, "\n (%v)", err)
 		case ok:
-			b = append(append(b, "\n "...), s.String()...)
+			b = append(b, '\n')
+			if m.Type != MultipartMeter && m.Type != MultipartMeterConfig { // Open vSwitch begins these lines without a space
+				b = append(b, ' ')
+			}
+			b = append(b, s.String()...)
 		}
 	}
 	return string(b)

@@ -19,7 +19,7 @@ func differentialFlows(n int) []Flow {
 	for _, text := range []string{
 		"ip,actions=group:1", "ip,actions=set_field:1->reg1,group:2", "ip,actions=meter:1,output:1", "ip,actions=meter:1",
 		"tun_metadata0=0x1234,actions=output:1", "tun_metadata1=0x1200/0xff00,actions=drop", "ip,actions=set_field:0x77->tun_metadata0,output:1",
-		"tun_metadata0=0x5,actions=move:NXM_NX_TUN_METADATA0[0..15]->NXM_NX_REG1[0..15]", "ip,actions=set_field:0x1/0xffff->tun_metadata1",
+		"tun_metadata0=0x5,actions=move:NXM_NX_TUN_METADATA0[0..15]->NXM_NX_REG1[0..15]", "ip,actions=set_field:0x1234->tun_metadata1",
 		"ip,actions=delete_field:tun_metadata0", "ip,actions=conjunction(7,1/2),conjunction(8,2/3)", "ip,actions=conjunction(9,2/2),note:01.02",
 		"conj_id=7,ip,actions=output:2", "ip,actions=meter:1,output:1,clear_actions,write_actions(output:2),write_metadata:0x1/0xf,goto_table:250",
 		"ip,actions=controller(meter_id=1,userdata=01.02)", "ip,actions=clone(ct(commit,zone=1),set_field:1->reg1,resubmit(,5))",

@@ -154,11 +154,11 @@ func (m *PacketIn2) appendProps(b []byte) []byte {
 	v[0] = byte(m.Reason)
 	b = appendProp(b, pinReason, v[:1])
 	b = appendProp(b, pinMetadata, m.Metadata)
-	if m.UserData != nil {
-		b = appendProp(b, pinUserData, m.UserData)
-	}
 	if m.Continuation != nil {
 		b = appendProp(b, pinContinuation, m.Continuation)
+	}
+	if m.UserData != nil {
+		b = appendProp(b, pinUserData, m.UserData)
 	}
 	return append(b, m.Raw...)
 }
