@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -245,6 +246,7 @@ func TestLostAnswers(t *testing.T) {
 	ctx := ctxOf(t)
 	storetest.Put(t, s, network("a"))
 	stop := make(chan struct{})
+	var cuts atomic.Int64
 	var wg sync.WaitGroup
 	wg.Add(1)
 	go func() {
@@ -255,13 +257,14 @@ func TestLostAnswers(t *testing.T) {
 			select {
 			case <-tick.C:
 				p.set(false) // cuts what is open, takes new ones
+				cuts.Add(1)
 			case <-stop:
 				return
 			}
 		}
 	}()
 	var acked, failed int64
-	for range 60 {
+	for cuts.Load() < 25 {
 		_, err := s.Update(ctx, store.Meta{}, func(tx *store.Tx) error {
 			n, _ := store.Get[*model.Network](tx, model.Networks, "a")
 			c := *n
