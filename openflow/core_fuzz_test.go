@@ -53,6 +53,10 @@ func FuzzDecodeInstructions(f *testing.F) {
 		b, _ := AppendInstructions(nil, fl.Actions)
 		f.Add(b)
 	}
+	// What the fuzzer found: write_metadata with bits outside its mask, a load of tun_metadata, a learn without a port.
+	f.Add([]byte("\x00\x02\x00\x180000000000000000000A"))
+	f.Add([]byte("\x00\x04\x00\x200000\xff\xff\x00\x18\x00\x00\x23\x20\x00\x0700\x00\x01X00000000"))
+	f.Add([]byte("\x00\x04\x00\x380000\xff\xff\x00\x30\x00\x00\x23\x20\x00\x1000000000000000\x00\x000000000 000000000000"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		acts, err := DecodeInstructions(b)
 		if err != nil {
