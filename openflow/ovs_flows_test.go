@@ -2,6 +2,7 @@ package openflow
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -55,13 +56,62 @@ func differentialSwitch(t ovstest.TB) *ovstest.Host {
 func TestFlowsAgainstOpenvSwitch(t *testing.T) {
 	h := differentialSwitch(t)
 	flows := differentialFlows(2500)
-	c := dialTest(t, h.MgmtSocket("br0"))
-	for i := range flows {
-		if err := c.add(&FlowMod{Flow: flows[i]}); err != nil {
-			t.Errorf("refused: %s: %v", &flows[i], err)
+	c := dialSwitch(t, h, "br0")
+	var batch *BatchError
+	if err := c.Transact(t.Context(), flowMods(flows)...); errors.As(err, &batch) && batch.Err == nil {
+		for _, f := range batch.Failures {
+			t.Errorf("refused: %s: %v", &flows[f.Index], f.Err)
 		}
+	} else if err != nil {
+		t.Fatal(err)
 	}
+	compareWithSwitch(t, h, c, flows)
 
+	// The same in one atomic bundle into an empty bridge, which must come to the same.
+	if err := c.Transact(t.Context(), &FlowMod{Command: FlowDelete, Flow: Flow{Table: AllTables}}); err != nil {
+		t.Fatal(err)
+	}
+	if left := h.DumpFlows("br0"); len(left) > 0 {
+		t.Fatalf("%d flows are left after deleting all: %s", len(left), left[0])
+	}
+	if err := c.Bundle(t.Context(), BundleAtomic|BundleOrdered, flowMods(flows)); err != nil {
+		t.Fatal(err)
+	}
+	compareWithSwitch(t, h, c, flows)
+
+	// One that is refused takes the whole bundle with it, and is named.
+	bad := flowMods(flows[:100])
+	bad[42] = &FlowMod{Flow: Flow{Table: 7, Actions: []Action{Group{ID: 4711}}}}
+	err := c.Bundle(t.Context(), BundleAtomic|BundleOrdered, append(bad, &FlowMod{Command: FlowDelete, Flow: Flow{Table: AllTables}}))
+	if !errors.As(err, &batch) || len(batch.Failures) != 1 || batch.Failures[0].Index != 42 {
+		t.Errorf("a bundle whose message 42 is bad: %v", err)
+	}
+	compareWithSwitch(t, h, c, flows)
+}
+
+// dialSwitch connects to a bridge of a host.
+func dialSwitch(t testing.TB, h *ovstest.Host, bridge string) *Conn {
+	t.Helper()
+	c, err := Dial(t.Context(), h.MgmtSocket(bridge), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// flowMods are additions of flows.
+func flowMods(flows []Flow) []Message {
+	msgs := make([]Message, len(flows))
+	for i := range flows {
+		msgs[i] = &FlowMod{Flow: flows[i]}
+	}
+	return msgs
+}
+
+// compareWithSwitch compares flows with what ovs-ofctl dumps of a bridge and with what c reads back.
+func compareWithSwitch(t *testing.T, h *ovstest.Host, c *Conn, flows []Flow) {
+	t.Helper()
 	dumped := map[string]string{} // cookie -> line
 	for _, line := range h.DumpFlows("br0") {
 		cookie, _, ok := strings.Cut(line, ",")
@@ -80,7 +130,7 @@ func TestFlowsAgainstOpenvSwitch(t *testing.T) {
 	}
 
 	n := 0
-	for f, err := range c.flows() {
+	for f, err := range c.Flows(t.Context(), &FlowRequest{Table: AllTables}) {
 		if err != nil {
 			t.Fatal(err)
 		}
