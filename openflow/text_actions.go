@@ -633,7 +633,7 @@ func parseDecap(p *parser, s string) Action {
 func parseLearn(p *parser, s string) Action {
 	a := Learn{Priority: defaultPriority, Table: 1}
 	for _, part := range p.split(s) {
-		k, v, _, has := p.keyVal(part)
+		k, v, _, _ := p.keyVal(part)
 		switch k {
 		case "table":
 			a.Table = uint8(p.uint(v, 8))
@@ -665,7 +665,7 @@ func parseLearn(p *parser, s string) Action {
 		case "output":
 			a.Specs = append(a.Specs, LearnSpec{Kind: LearnOutput, Src: p.subfield(v)})
 		default:
-			a.Specs = append(a.Specs, p.learnMatch(k, v, has, part))
+			a.Specs = append(a.Specs, p.learnMatch(part))
 		}
 		if p.err == nil && len(a.Specs) > maxLearnSpecs {
 			p.fail("learn has more than %d specs", maxLearnSpecs)
@@ -691,12 +691,8 @@ func (p *parser) learnSource(spec *LearnSpec, s string) {
 }
 
 // learnMatch reads FIELD=VALUE, FIELD[..]=SRC[..], FIELD[..]=CONSTANT or FIELD[..].
-func (p *parser) learnMatch(k, v string, has bool, part string) LearnSpec {
-	if i := strings.IndexByte(part, '='); i >= 0 {
-		k, v, has = part[:i], part[i+1:], true
-	} else {
-		k = part
-	}
+func (p *parser) learnMatch(part string) LearnSpec {
+	k, v, has := strings.Cut(part, "=")
 	spec := LearnSpec{Dst: p.subfield(k)}
 	f := spec.Dst.Field
 	n := (int(spec.Dst.N) + 15) / 16 * 2
