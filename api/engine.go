@@ -61,12 +61,13 @@ func (c *call) sees(r *Resource, o model.Object) bool {
 }
 
 // owns reports whether the caller may change an object.
-func (c *call) owns(r *Resource, o model.Object) bool {
+func (c *call) owns(verb string, r *Resource, o model.Object) bool {
 	if c.who.Admin() {
 		return true
 	}
 	m := metaOf(o)
-	return m.ProjectID != "" && m.ProjectID == c.who.ProjectID || r.OwnedBy != nil && r.OwnedBy(c, o, nil)
+	return m.ProjectID != "" && m.ProjectID == c.who.ProjectID || r.OwnedBy != nil && r.OwnedBy(c, o, nil) ||
+		verb == "delete" && r.DeleteBy != nil && r.DeleteBy(c, o, nil)
 }
 
 // find gives an object that the caller may see.
@@ -262,13 +263,28 @@ func (c *call) allowed(verb string, r *Resource, o model.Object, in Values, give
 		if _, ok := given[a.Name]; !ok || verb == "create" && a.Default != unset && a.Default != required && equal(in[a.Name], a.Default) {
 			continue
 		}
-		rule = "(" + rule + " and rule:" + verb + "_" + r.Name + ":" + a.Name + ")"
+		rule = "(" + rule + " and " + a.ruleText("rule:"+verb+"_"+r.Name+":"+a.Name, given[a.Name]) + ")"
 		denied = denied || !a.SetBy(c, o, in)
 	}
 	if !denied {
 		return nil
 	}
 	return forbidden(rule)
+}
+
+// ruleText names an attribute's rule, and those of its items' keys that were given.
+func (a *Attr) ruleText(name string, v any) string {
+	l, _ := v.([]any)
+	var subs []string
+	for _, k := range a.Sub {
+		if slices.ContainsFunc(l, func(x any) bool { m, _ := x.(map[string]any); return has(m, k) }) {
+			subs = append(subs, name+":"+k)
+		}
+	}
+	if subs == nil {
+		return name
+	}
+	return "(" + name + " and (" + strings.Join(subs, " and ") + "))"
 }
 
 // --- the five operations
@@ -505,7 +521,7 @@ func (c *call) ownedForWrite(verb string, r *Resource, id string) (model.Object,
 	if err != nil {
 		return nil, err
 	}
-	if !c.owns(r, o) {
+	if !c.owns(verb, r, o) {
 		return nil, forbidden("rule:" + verb + "_" + r.Name)
 	}
 	if err := c.mayWrite(verb, r); err != nil {

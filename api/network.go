@@ -177,7 +177,7 @@ func updateNetwork(c *call, old, o model.Object, in Values) error {
 	if was.Shared && !n.Shared {
 		for _, p := range c.view().PortsOf(model.NetworkID(n.ID)) {
 			if p.ProjectID != "" && p.ProjectID != n.ProjectID && !strings.HasPrefix(p.DeviceOwner, "network:") {
-				return conflict("InvalidSharedSetting", "Unable to reconfigure sharing settings for network %s. Multiple tenants are using it.", n.ID)
+				return conflict("InvalidSharedSetting", "Unable to reconfigure sharing settings for network %s. Multiple tenants are using it.", n.Name)
 			}
 		}
 	}

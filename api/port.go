@@ -16,7 +16,7 @@ func init() {
 		Name: "port", Collection: "ports", Table: model.Ports, FirstRevision: 1, Quota: "port",
 		New:     func() model.Object { return &model.Port{} },
 		Missing: func(id string) *Error { return notFound("PortNotFound", "Port %s could not be found.", id) },
-		Visible: portOfOwnNetwork, OwnedBy: portOfOwnNetwork,
+		Visible: portOfOwnNetwork, DeleteBy: portOfOwnNetwork, OwnedBy: func(c *call, _ model.Object, _ Values) bool { return c.who.advsvc() },
 		NarrowBy: map[string]*model.Index{"network_id": model.PortsByNetwork, "device_id": model.PortsByDevice,
 			"tenant_id": model.PortsByProject, "project_id": model.PortsByProject},
 		Create: createPort, Update: updatePort, Delete: deletePort,
@@ -26,12 +26,14 @@ func init() {
 				Get: get(func(p *model.Port) any { return string(p.NetworkID) }),
 				Set: put(func(p *model.Port, v any) { p.NetworkID = model.NetworkID(v.(string)) })},
 			adminStateAttr(func(o model.Object) *bool { return &o.(*model.Port).AdminStateUp }),
-			Attr{Name: "mac_address", Ops: C | U | V | F | S, Default: unset, Check: noneOr(isMAC), SetBy: networkOwnerSets,
+			Attr{Name: "mac_address", Ops: C | U | V | F | S, Default: unset, Check: noneOr(isMAC), SetBy: func(c *call, o model.Object, in Values) bool {
+				return o == nil && networkOwnerSets(c, o, in) || c.who.advsvc()
+			},
 				Get: get(func(p *model.Port) any { return p.MAC.String() }),
 				Match: func(_ *call, o model.Object, values []any) bool {
 					return slices.ContainsFunc(values, func(v any) bool { return strings.EqualFold(text(v), o.(*model.Port).MAC.String()) })
 				}},
-			Attr{Name: "fixed_ips", Ops: C | U | V | F, Default: unset, Check: isFixedIPs, KeyValue: true, Match: matchFixedIPs, SetBy: mayFixIPs,
+			Attr{Name: "fixed_ips", Ops: C | U | V | F, Default: unset, Check: isFixedIPs, KeyValue: true, Match: matchFixedIPs, SetBy: mayFixIPs, Sub: []string{"ip_address", "subnet_id"},
 				Get: get(func(p *model.Port) any { return fixedIPs(p) })},
 			Attr{Name: "device_id", Ops: C | U | V | F | S, Default: "", Check: isString(255),
 				Get: get(func(p *model.Port) any { return p.DeviceID }),
@@ -44,11 +46,16 @@ func init() {
 				Set: put(func(p *model.Port, v any) { p.DeviceOwner = v.(string) })},
 			tenantAttr(), projectAttr(),
 			Attr{Name: "status", Ops: V | F | S, Get: getc(func(c *call, p *model.Port) any { return portStatus(c, p) })},
-			Attr{Name: "allowed_address_pairs", Ops: C | U | V, Default: unset, Conv: convNoneToList, Check: isAddressPairs, SetBy: networkOwnerSets,
+			Attr{Name: "allowed_address_pairs", Ops: C | U | V, Default: unset, Conv: convNoneToList, Check: isAddressPairs, SetBy: networkOwnerSets, Sub: []string{"mac_address", "ip_address"},
 				Get: get(func(p *model.Port) any {
 					out := []any{}
-					for _, a := range p.AllowedAddressPairs {
-						out = append(out, map[string]any{"mac_address": a.MAC.String(), "ip_address": prefixText(a.Prefix)})
+					sent, _ := p.Extra[pairsAsSent].([]any)
+					for i, a := range p.AllowedAddressPairs {
+						m := map[string]any{"mac_address": a.MAC.String(), "ip_address": prefixText(a.Prefix)}
+						if len(sent) == len(p.AllowedAddressPairs) {
+							m["ip_address"] = sent[i]
+						}
+						out = append(out, m)
 					}
 					return out
 				})},
@@ -61,8 +68,8 @@ func init() {
 					return out
 				})},
 			Attr{Name: "ip_allocation", Ops: V | F | S, Get: get(func(p *model.Port) any {
-				if len(p.FixedIPs) == 0 {
-					return "none"
+				if p.Extra["ip_allocation"] != nil {
+					return p.Extra["ip_allocation"]
 				}
 				return "immediate"
 			})},
@@ -151,6 +158,9 @@ func matchFixedIPs(_ *call, o model.Object, values []any) bool {
 	want := values[0].(map[string]any)
 	p := o.(*model.Port)
 	for _, k := range sortedKeys(want) {
+		if k != "subnet_id" && k != "ip_address" && k != "ip_address_substr" {
+			continue
+		}
 		hit := slices.ContainsFunc(p.FixedIPs, func(f model.FixedIP) bool {
 			return slices.ContainsFunc(want[k].([]any), func(v any) bool {
 				switch k {
@@ -158,10 +168,8 @@ func matchFixedIPs(_ *call, o model.Object, values []any) bool {
 					return string(f.SubnetID) == v
 				case "ip_address":
 					return f.Address.String() == v
-				case "ip_address_substr":
-					return strings.Contains(f.Address.String(), text(v))
 				}
-				return true
+				return strings.Contains(f.Address.String(), text(v))
 			})
 		})
 		if !hit {
@@ -232,6 +240,14 @@ func reachable(c *call, h *model.Host, p *model.Port) bool {
 	return len(n.Segments) == 0
 }
 
+// settleDNS: with the default domain ports have no names of their own, as the reference has it.
+func (c *call) settleDNS(p *model.Port) {
+	if strings.TrimSuffix(c.s.cfg.Networks.DNSDomain, ".") == "openstacklocal" {
+		p.DNSName = ""
+		setExtra(&p.Meta, "dns_domain", nil)
+	}
+}
+
 func dnsAssignment(c *call, p *model.Port) any {
 	domain := strings.TrimSuffix(c.s.cfg.Networks.DNSDomain, ".") + "."
 	out := []any{}
@@ -274,6 +290,9 @@ func createPort(c *call, o model.Object, in Values) error {
 	}
 	reqs := defaultRequests(subnets)
 	if l, ok := in["fixed_ips"].([]any); ok {
+		if len(l) == 0 {
+			setExtra(&p.Meta, "ip_allocation", "none")
+		}
 		if reqs, err = c.requests(p, subnets, l); err != nil {
 			return err
 		}
@@ -290,6 +309,10 @@ func createPort(c *call, o model.Object, in Values) error {
 	if l, ok := in["extra_dhcp_opts"].([]any); ok {
 		p.DHCPOptions = mergeOptions(nil, l)
 	}
+	if len(p.Tags) > 0 {
+		p.Revision++ // the reference writes them after the port
+	}
+	c.settleDNS(p)
 	c.tx.Exists(model.Networks, n.ID)
 	c.tx.Touch(networkGuard(p.NetworkID))
 	return nil
@@ -313,6 +336,7 @@ func updatePort(c *call, old, o model.Object, in Values) error {
 	if err := c.setGroups(p, in, false); err != nil {
 		return err
 	}
+	c.settleDNS(p)
 	if l, ok := in["extra_dhcp_opts"].([]any); ok {
 		p.DHCPOptions = mergeOptions(was.DHCPOptions, l)
 	}
@@ -421,10 +445,13 @@ func deletePort(c *call, o model.Object) error {
 
 const maxPairs = 10
 
+// pairsAsSent keeps how a client wrote the pairs' addresses, where that is not how they would be shown.
+const pairsAsSent = "allowed_address_pairs_as_sent"
+
 func isAddressPairs(v any) string {
 	l, ok := v.([]any)
 	if !ok {
-		return raised + "Allowed address pairs must be a list." // HTTPBadRequest in the reference
+		return raisedAs("HTTPBadRequest", "Allowed address pairs must be a list.")
 	}
 	if len(l) > maxPairs {
 		return raisedAs("AllowedAddressPairExhausted", "The number of allowed address pair exceeds the maximum 10.")
@@ -433,14 +460,14 @@ func isAddressPairs(v any) string {
 	for _, x := range l {
 		m, ok := x.(map[string]any)
 		if !ok {
-			return raised + "'" + text(x) + "' is not a dictionary"
+			return "'" + text(x) + "' is not a dictionary"
 		}
 		if !has(m, "ip_address") {
 			return raisedAs("AllowedAddressPairsMissingIP", "AllowedAddressPair must contain ip_address")
 		}
 		if mac, ok := m["mac_address"]; ok {
 			if r := isMAC(mac); r != "" {
-				return r
+				return raisedAs("HTTPBadRequest", r)
 			}
 		}
 		mac, _ := m["mac_address"].(string)
@@ -455,11 +482,15 @@ func isAddressPairs(v any) string {
 		seen[key] = true
 		for _, k := range sortedKeys(m) {
 			if k != "ip_address" && k != "mac_address" {
-				return "Unrecognized attribute(s) '" + k + "'"
+				return raisedAs("HTTPBadRequest", "Unrecognized attribute(s) '"+k+"'")
 			}
 		}
-		if isIP(m["ip_address"]) != "" && isSubnet(m["ip_address"]) != "" {
-			return "'" + text(m["ip_address"]) + "' is neither a valid IP address, nor is it a valid IP subnet"
+		check := isIP
+		if strings.Contains(text(m["ip_address"]), "/") {
+			check = isSubnet
+		}
+		if r := check(m["ip_address"]); r != "" {
+			return raisedAs("HTTPBadRequest", r)
 		}
 	}
 	return ""
@@ -470,6 +501,8 @@ func setPairs(p *model.Port, in Values) error {
 	l, ok := in["allowed_address_pairs"].([]any)
 	if ok {
 		p.AllowedAddressPairs = nil
+		var sent []any
+		differ := false
 		for _, x := range l {
 			m := x.(map[string]any)
 			a := model.AddressPair{MAC: p.MAC}
@@ -478,6 +511,13 @@ func setPairs(p *model.Port, in Values) error {
 			}
 			a.Prefix, _ = parseNetwork(text(m["ip_address"]))
 			p.AllowedAddressPairs = append(p.AllowedAddressPairs, a)
+			sent = append(sent, text(m["ip_address"]))
+			differ = differ || text(m["ip_address"]) != prefixText(a.Prefix)
+		}
+		if differ {
+			setExtra(&p.Meta, pairsAsSent, sent)
+		} else {
+			setExtra(&p.Meta, pairsAsSent, nil)
 		}
 	}
 	if !p.PortSecurity && len(p.AllowedAddressPairs) > 0 {
@@ -499,10 +539,28 @@ func isDHCPOptions(v any) string {
 	}
 	for _, x := range l {
 		if !dhcpOption(x) {
-			return raised + "No valid key specs matched for: " + text(x)
+			return raised + "No valid key specs matched for: " + optionText(x)
 		}
 	}
 	return ""
+}
+
+// optionText shows an option with its keys in their usual order.
+func optionText(x any) string {
+	m, ok := x.(map[string]any)
+	if !ok {
+		return text(x)
+	}
+	var parts []string
+	for _, k := range []string{"opt_name", "opt_value", "ip_version"} {
+		if v, ok := m[k]; ok {
+			parts = append(parts, repr(k)+": "+repr(v))
+		}
+	}
+	if len(parts) != len(m) {
+		return text(x)
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
 }
 
 func dhcpOption(x any) bool {

@@ -35,6 +35,8 @@ type Attr struct {
 	// SetBy and SeenBy, where given, decide who may set and see it beyond whoever may create, update or see the
 	// resource. OwnDefault says that giving the default's value needs no right.
 	SetBy, SeenBy Rule
+	// Sub names the keys of a list's items that have rules of their own; they stand in the text of refusals.
+	Sub []string
 	// Get is the value as the API shows it: nil, bool, int, int64, string, []string, []any or map[string]any. An
 	// attribute without one is never shown.
 	Get func(c *call, o model.Object) any
@@ -82,8 +84,8 @@ type Resource struct {
 	Hides bool
 	// Visible says who sees an object besides its project and admins.
 	Visible Rule
-	// OwnedBy says who may change and delete an object besides its project and admins.
-	OwnedBy Rule
+	// OwnedBy says who may change and delete an object besides its project and admins, DeleteBy who may delete it.
+	OwnedBy, DeleteBy Rule
 	// CreateBy says who may create, nil: everybody; what they are called in the error is the rule create_NAME.
 	CreateBy Rule
 	// AdminOnly resources are shown to and changed by admins only.

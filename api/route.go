@@ -127,7 +127,7 @@ func (c *call) action(r *Resource, id, name string, a Action, body map[string]an
 			return err
 		}
 		if a.Method != http.MethodGet {
-			if !c.owns(r, o) {
+			if !c.owns("update", r, o) {
 				return forbidden("rule:" + name)
 			}
 			if err := c.mayWrite(name, r); err != nil {

@@ -285,7 +285,7 @@ func (r *Runner) normal(v any, name, key string) any {
 		}
 		out := map[string]any{}
 		for k, x := range v {
-			if drop := r.Drop[name]; contains(drop, k) || k == "standard_attr_id" { // a row number of the reference's
+			if drop := r.Drop[name]; contains(drop, k) || k == "standard_attr_id" || k == "bound_drivers" { // a row number of the reference's
 				continue
 			}
 			inner := name
