@@ -169,6 +169,9 @@ func init() {
 		for _, h := range []*Header{&f.Match, &f.Action} {
 			if h.Class == classExp {
 				expFields[uint64(h.Exp)<<8|uint64(h.Num)] = f
+				if h.Exp == expONF { // OpenFlow 1.5 took these in with their numbers; other peers send that form over 1.3 too
+					oxmBasic[h.Num] = f
+				}
 			} else {
 				byClass[h.Class][h.Num] = f
 			}
