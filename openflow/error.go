@@ -22,7 +22,6 @@ var (
 	codeIncompatible = ErrorCode{Type: 0, Code: 0}
 	codeBadVersion   = ErrorCode{Type: 1, Code: 0}
 	codeBadLen       = ErrorCode{Type: 1, Code: 6}
-	codeMsgFailed    = ErrorCode{Exp: expONF, Type: errExperimenter, Code: 2313}
 )
 
 // errorTable holds the names as Open vSwitch has them (ofp-errors.h), in the order of their numbers in OpenFlow 1.3.
@@ -32,7 +31,7 @@ var errorTable = []struct {
 	prefix, all string
 }{
 	{0, 0, 0, "OFPHFC", "INCOMPATIBLE EPERM"},
-	{0, 1, 0, "OFPBRC", "BAD_VERSION BAD_TYPE BAD_STAT BAD_VENDOR BAD_SUBTYPE EPERM BAD_LEN BUFFER_EMPTY BUFFER_UNKNOWN BAD_TABLE_ID IS_SLAVE BAD_PORT BAD_PACKET MULTIPART_BUFFER_OVERFLOW"},
+	{0, 1, 0, "OFPBRC", "BAD_VERSION BAD_TYPE BAD_STAT BAD_VENDOR BAD_SUBTYPE EPERM BAD_LEN BUFFER_EMPTY BUFFER_UNKNOWN BAD_TABLE_ID IS_SECONDARY BAD_PORT BAD_PACKET MULTIPART_BUFFER_OVERFLOW"},
 	{0, 2, 0, "OFPBAC", "BAD_TYPE BAD_LEN BAD_VENDOR BAD_VENDOR_TYPE BAD_OUT_PORT BAD_ARGUMENT EPERM TOO_MANY BAD_QUEUE BAD_OUT_GROUP MATCH_INCONSISTENT UNSUPPORTED_ORDER BAD_TAG BAD_SET_TYPE BAD_SET_LEN BAD_SET_ARGUMENT"},
 	{0, 3, 0, "OFPBIC", "UNKNOWN_INST UNSUP_INST BAD_TABLE_ID UNSUP_METADATA UNSUP_METADATA_MASK BAD_EXPERIMENTER BAD_EXP_TYPE BAD_LEN EPERM"},
 	{0, 4, 0, "OFPBMC", "BAD_TYPE BAD_LEN BAD_TAG BAD_DL_ADDR_MASK BAD_NW_ADDR_MASK BAD_WILDCARDS BAD_FIELD BAD_VALUE BAD_MASK BAD_PREREQ DUP_FIELD EPERM"},
@@ -61,8 +60,10 @@ var errorTable = []struct {
 	{expNicira, errExperimenter, 34, "NXR", "NOT_SUPPORTED STALE"},
 	{expNicira, errExperimenter, 36, "NXST", "NOT_CONFIGURED"},
 	{expNicira, errExperimenter, 37, "NXFMFC", "INVALID_TLV_FIELD"},
-	{expNicira, errExperimenter, 39, "NXTTMFC", "INVALID_TLV_DEL"},
-	{expNicira, errExperimenter, 41, "NXBAC", "CT_DATAPATH_SUPPORT"},
+	{expNicira, errExperimenter, 38, "NXTTMFC", "INVALID_TLV_DEL"},
+	{expNicira, errExperimenter, 39, "NXBAC", "BAD_HEADER_TYPE UNKNOWN_ED_PROP BAD_ED_PROP CT_DATAPATH_SUPPORT"},
+	{expNicira, errExperimenter, 43, "NXBMC", "CT_DATAPATH_SUPPORT"},
+	{expNicira, errExperimenter, 44, "NXTFFC", "DUP_TABLE"},
 }
 
 // errorNames and errorCodes are errorTable by code and by name, made once and then read only.

@@ -145,7 +145,7 @@ func (m *GroupMod) AppendTo(b []byte) []byte {
 	return endMsg(appendBuckets(append32(b, m.Group.ID), m.Group.Buckets), n)
 }
 
-// String is what ovs-ofctl prints: the command and the group, for a delete without type.
+// String is what ovs-ofctl prints: the command and the group.
 func (m *GroupMod) String() string {
 	c := fmt.Sprintf("cmd:%d", m.Command)
 	switch m.Command {
@@ -158,17 +158,16 @@ func (m *GroupMod) String() string {
 	case GroupAddOrMod:
 		c = "ADD_OR_MOD"
 	}
-	return string(m.Group.appendText([]byte(m.Name()+":\n "+c+" "), m.Command == GroupDelete))
+	return string(m.Group.AppendText([]byte(m.Name() + ":\n " + c + " ")))
 }
 
 // String is the line of ovs-ofctl -O OpenFlow13 dump-groups, without the leading space.
-func (g *GroupDesc) String() string { return string(g.appendText(nil, false)) }
+func (g *GroupDesc) String() string { return string(g.AppendText(nil)) }
 
-func (g *GroupDesc) appendText(b []byte, noType bool) []byte {
+// AppendText appends String to b.
+func (g *GroupDesc) AppendText(b []byte) []byte {
 	b = strconv.AppendUint(append(b, "group_id="...), uint64(g.ID), 10)
-	if !noType {
-		b = append(append(b, ",type="...), g.Type.String()...)
-	}
+	b = append(append(b, ",type="...), g.Type.String()...)
 	for i := range g.Buckets {
 		k := &g.Buckets[i]
 		b = append(b, ",bucket="...)

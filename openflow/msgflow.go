@@ -31,8 +31,6 @@ type FlowMod struct {
 	BufferID    uint32 // packet to send through the new flow; 0 or NoBuffer for none
 }
 
-const flowModLen = 48 // header and fixed part, to the match
-
 func decodeFlowMod(r *reader) Message {
 	m := &FlowMod{}
 	m.Cookie, m.CookieMask = r.u64(), r.u64()
@@ -91,7 +89,7 @@ func orAll(v uint32) uint32 {
 	return v
 }
 
-// String is what ovs-ofctl prints.
+// String is what ovs-ofctl prints; it leaves out_group out.
 func (m *FlowMod) String() string {
 	b := append([]byte(m.Name()), ": "...)
 	if int(m.Command) < len(flowCommands) {
@@ -124,9 +122,6 @@ func (m *FlowMod) String() string {
 	}
 	if m.OutPort != 0 && m.OutPort != PortAny {
 		b = append(m.OutPort.AppendText(append(b, "out_port:"...)), ' ')
-	}
-	if m.HasOutGroup && m.OutGroup != GroupAny {
-		b = fmt.Appendf(b, "out_group:%d ", m.OutGroup)
 	}
 	for i, n := range flowFlagNames {
 		if m.Flags>>i&1 == 1 {
@@ -216,17 +211,18 @@ func (m *FlowRemoved) String() string {
 	return string(fmt.Appendf(b, " pkts%d bytes%d", m.PacketCount, m.ByteCount))
 }
 
-// appendDuration appends a time as ofp_print_duration does: at least one digit after the point.
+// appendDuration appends a time as Open vSwitch does: no decimals, or three, or as many of nine as are needed.
 func appendDuration(b []byte, sec, nsec uint32) []byte {
-	s := fmt.Sprintf("%d.%09d", sec, nsec)
+	b = fmt.Appendf(b, "%d", sec)
 	switch {
 	case nsec == 0:
-		s = s[:len(s)-9]
-		s += "0"
+	case nsec%1e6 == 0:
+		b = fmt.Appendf(b, ".%03d", nsec/1e6)
 	default:
-		for s[len(s)-1] == '0' {
-			s = s[:len(s)-1]
+		b = fmt.Appendf(b, ".%09d", nsec)
+		for b[len(b)-1] == '0' {
+			b = b[:len(b)-1]
 		}
 	}
-	return append(append(b, s...), 's')
+	return append(b, 's')
 }

@@ -203,6 +203,9 @@ func (m *MultipartReply) String() string {
 			b = fmt.Appendf(b, "\n (%v)", err)
 		case ok:
 			b = append(b, '\n')
+			if m.Type == MultipartMeterConfig && n > 1 { // as dump-meters separates them
+				b = append(b, '\n')
+			}
 			if m.Type != MultipartMeter && m.Type != MultipartMeterConfig { // Open vSwitch begins these lines without a space
 				b = append(b, ' ')
 			}

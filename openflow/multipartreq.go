@@ -1,6 +1,9 @@
 package openflow
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // MultipartRequest is a multipart request without a body of its own kind: one of the void ones (MultipartDesc,
 // MultipartTable, MultipartGroupDesc, MultipartGroupFeatures, MultipartMeterFeatures, MultipartPortDesc,
@@ -108,22 +111,16 @@ func (m *FlowRequest) AppendTo(b []byte) []byte {
 	return endMsg(m.Match.AppendTo(append64(append64(b, m.Cookie), m.CookieMask)), n)
 }
 
-// String is what ovs-ofctl prints.
+// String is what ovs-ofctl prints; it leaves out_group and the cookie out.
 func (m *FlowRequest) String() string {
-	b := append([]byte(m.Name()), ": "...)
+	b := append([]byte(m.Name()), ':', ' ')
 	if m.Table != AllTables {
 		b = fmt.Appendf(b, "table=%d ", m.Table)
 	}
 	if m.OutPort != 0 {
 		b = append(m.OutPort.AppendText(append(b, "out_port="...)), ' ')
 	}
-	if m.HasOutGroup {
-		b = fmt.Appendf(b, "out_group=%d ", m.OutGroup)
-	}
-	if m.CookieMask != 0 {
-		b = fmt.Appendf(b, "cookie=0x%x/0x%x ", m.Cookie, m.CookieMask)
-	}
-	return string(m.Match.AppendText(b))
+	return string(bytes.TrimRight(m.Match.AppendText(b), " "))
 }
 
 // PortStatsRequest asks for the counters of a port, PortAny for all (section 7.3.5.6).

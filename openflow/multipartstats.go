@@ -36,8 +36,6 @@ func (m *MultipartReply) Desc() (SwitchDesc, error) { return one[SwitchDesc](m, 
 // FlowEntry is a Flow as an entry of a flow-stats reply.
 type FlowEntry Flow
 
-const flowStatsLen = 48 // to the match
-
 func (e *FlowEntry) decode(r *reader) {
 	r.skip(2)
 	e.Table = r.u8()

@@ -18,7 +18,6 @@ const (
 	ReasonPacketOut
 )
 
-
 // String is the name that ovs-ofctl prints.
 func (r PacketInReason) String() string {
 	if int(r) < len(packetInReasons) {
