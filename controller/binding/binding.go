@@ -1,0 +1,434 @@
+// Package binding keeps the store's record of which port's VIF is where, for one host: it compares the VIFs
+// that the host's Open vSwitch shows with the ports, takes the numbers a bound port needs, and reports a port
+// ACTIVE once its flows are confirmed. Level triggered: it compares states and never counts events.
+package binding
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/ovsdb"
+	"github.com/penstock/penstock/store"
+)
+
+// BatchSize is how many ports one transaction binds at most: it bounds the transaction's size, and the wait
+// of the first of many ports plugged at once.
+const BatchSize = 100
+
+// DB is the host's database as the worker uses it.
+type DB interface {
+	State() ovsdb.Snapshot
+	Subscribe() *ovsdb.Subscription
+	SetInstalled(ctx context.Context, uuids []string, installed bool) error
+}
+
+// Config is what a Worker is made of.
+type Config struct {
+	Host   model.HostName
+	Store  *store.Store
+	DB     DB
+	Logger *zap.Logger
+	// Complete is called once, when the host's database is read whole and the bindings agree with it.
+	Complete func()
+	// Refused reports whether the switch refused flows of a port: it is not ACTIVE then.
+	Refused func(model.PortID) bool
+}
+
+// Problem is a VIF that cannot be bound, for health.
+type Problem struct {
+	Code, Text string
+	Port       model.PortID
+}
+
+// Worker does the binding of one host. Run's goroutine does the work; the other methods may be called from any.
+type Worker struct {
+	cfg  Config
+	wake chan struct{}
+
+	mu       sync.Mutex
+	dirty    map[model.PortID]struct{}
+	applied  int64
+	problems map[model.PortID]Problem
+
+	// waiting holds the ports whose flows are not confirmed yet, by the revision they need. Run's alone.
+	waiting map[model.PortID]int64
+}
+
+// New makes a Worker.
+func New(cfg Config) *Worker {
+	return &Worker{cfg: cfg, wake: make(chan struct{}, 1), dirty: map[model.PortID]struct{}{},
+		problems: map[model.PortID]Problem{}, waiting: map[model.PortID]int64{}}
+}
+
+func (w *Worker) kick() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// PortsChanged says that ports changed in the store. Those without a VIF or binding here cost a look-up.
+func (w *Worker) PortsChanged(ids []model.PortID) {
+	s, v := w.cfg.DB.State(), w.cfg.Store.View()
+	w.mu.Lock()
+	n := len(w.dirty)
+	for _, id := range ids {
+		if _, bound := v.Binding(w.cfg.Host, id); bound || len(s.VIFs(string(id))) > 0 {
+			w.dirty[id] = struct{}{}
+		}
+	}
+	n -= len(w.dirty)
+	w.mu.Unlock()
+	if n != 0 {
+		w.kick()
+	}
+}
+
+// Applied says that the host's switches confirmed everything up to a revision.
+func (w *Worker) Applied(rev int64) {
+	w.mu.Lock()
+	w.applied = max(w.applied, rev)
+	w.mu.Unlock()
+	w.kick()
+}
+
+// Problems lists the VIFs that cannot be bound, by port.
+func (w *Worker) Problems() []Problem {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]Problem, 0, len(w.problems))
+	for _, id := range slices.Sorted(maps.Keys(w.problems)) {
+		out = append(out, w.problems[id])
+	}
+	return out
+}
+
+// Run works until ctx ends.
+func (w *Worker) Run(ctx context.Context) error {
+	sub := w.cfg.DB.Subscribe()
+	defer sub.Close()
+	complete := false
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-sub.C():
+		case <-w.wake:
+		case <-retry.C:
+		}
+		u := sub.Take()
+		if !u.Snapshot.Complete {
+			continue
+		}
+		w.note(&u, !complete)
+		if err := w.bind(ctx); err != nil {
+			w.again(ctx, retry, "bind ports", err)
+			continue
+		}
+		if !complete {
+			complete = true
+			w.cfg.Complete()
+		}
+		if err := w.activate(ctx); err != nil {
+			w.again(ctx, retry, "report ports active", err)
+		}
+	}
+}
+
+// again tries what failed once more a little later; nothing is lost, since states are compared.
+func (w *Worker) again(ctx context.Context, t *time.Timer, what string, err error) {
+	if ctx.Err() == nil {
+		w.cfg.Logger.Warn("cannot "+what+", trying again", zap.String("host", string(w.cfg.Host)), zap.Error(err))
+		t.Reset(500 * time.Millisecond)
+	}
+}
+
+// note takes over what the database says changed; all of it the first time and after a gap.
+func (w *Worker) note(u *ovsdb.Update, all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range u.IfaceIDs {
+		w.dirty[model.PortID(id)] = struct{}{}
+	}
+	if !all && !u.All {
+		return
+	}
+	u.Snapshot.EachVIF(func(v *ovsdb.VIF) bool {
+		w.dirty[model.PortID(v.IfaceID)] = struct{}{}
+		return true
+	})
+	for o := range w.cfg.Store.Snapshot().EachOf(model.BindingsByHost, string(w.cfg.Host)) {
+		w.dirty[o.(*model.Binding).PortID] = struct{}{}
+	}
+}
+
+// bind brings the bindings of dirty ports up to date, a batch a transaction.
+func (w *Worker) bind(ctx context.Context) error {
+	for {
+		w.mu.Lock()
+		var ids []model.PortID
+		for id := range w.dirty {
+			if ids = append(ids, id); len(ids) == BatchSize {
+				break
+			}
+		}
+		for _, id := range ids {
+			delete(w.dirty, id)
+		}
+		w.mu.Unlock()
+		if len(ids) == 0 {
+			return nil
+		}
+		slices.Sort(ids)
+		if err := w.bindBatch(ctx, ids); err != nil {
+			w.mu.Lock()
+			for _, id := range ids {
+				w.dirty[id] = struct{}{}
+			}
+			w.mu.Unlock()
+			return err
+		}
+	}
+}
+
+func (w *Worker) bindBatch(ctx context.Context, ids []model.PortID) error {
+	state := w.cfg.DB.State()
+	v := w.cfg.Store.View()
+	problems := map[model.PortID]Problem{}
+	var change []model.PortID
+	for _, id := range ids {
+		want, p := w.want(v, &state, id)
+		if p != nil {
+			problems[id] = *p
+		}
+		cur, bound := v.Binding(w.cfg.Host, id)
+		if (want != nil) != bound || bound && (want.Interface != cur.Interface || want.OFPort != cur.OFPort) || w.staleStatus(v, id, bound) {
+			change = append(change, id)
+		}
+	}
+	w.mu.Lock()
+	for _, id := range ids {
+		delete(w.problems, id)
+	}
+	maps.Copy(w.problems, problems)
+	w.mu.Unlock()
+	if len(change) > 0 {
+		_, err := w.cfg.Store.Update(ctx, w.meta(), func(tx *store.Tx) error {
+			for _, id := range change {
+				if err := w.put(tx, &state, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	w.await(ids, &state)
+	return nil
+}
+
+func (w *Worker) meta() store.Meta {
+	return store.Meta{Author: "penstockd", Request: "bindings of " + string(w.cfg.Host)}
+}
+
+// await notes which of the ports are to be reported active, and when.
+func (w *Worker) await(ids []model.PortID, state *ovsdb.Snapshot) {
+	snap := w.cfg.Store.Snapshot()
+	v := model.NewView(snap)
+	for _, id := range ids {
+		b, bound := v.Binding(w.cfg.Host, id)
+		p, ok := v.Port(id)
+		if !bound || !ok || !p.AdminStateUp {
+			delete(w.waiting, id)
+			continue
+		}
+		vif := find(state, id, b.Interface)
+		if v.Status(id) == model.StatusActive && vif != nil && vif.Installed {
+			continue
+		}
+		w.waiting[id] = max(snap.Version(model.Bindings, b.ObjectID()), snap.Version(model.Ports, string(id)))
+	}
+}
+
+// want is the binding that a port should have on this host, without its numbers; nil for none.
+func (w *Worker) want(v model.View, state *ovsdb.Snapshot, id model.PortID) (*model.Binding, *Problem) {
+	vifs := state.VIFs(string(id))
+	if len(vifs) == 0 {
+		return nil, nil
+	}
+	p, ok := v.Port(id)
+	if !ok {
+		return nil, &Problem{"VIF_UNKNOWN", fmt.Sprintf("Interface %s on host %s has iface-id %s, but there is no such port: create the port or remove the Interface", vifs[0].Name, w.cfg.Host, id), id}
+	}
+	if p.HostID != "" && p.HostID != w.cfg.Host {
+		return nil, &Problem{"VIF_ELSEWHERE", fmt.Sprintf("Interface %s of port %s is on host %s, but the port's binding:host_id is %s: set it to %s or unplug the Interface here", vifs[0].Name, id, w.cfg.Host, p.HostID, w.cfg.Host), id}
+	}
+	cur, bound := v.Binding(w.cfg.Host, id)
+	if p.HostID == "" {
+		for _, b := range v.BindingsOf(id) {
+			if b.Host != w.cfg.Host {
+				return nil, &Problem{"VIF_TWICE", fmt.Sprintf("Interface %s of port %s is on host %s, but the port is bound on %s already: set the port's binding:host_id to the host that is right", vifs[0].Name, id, w.cfg.Host, b.Host), id}
+			}
+		}
+	}
+	var problem *Problem
+	if len(vifs) > 1 {
+		problem = &Problem{"VIF_TWICE", fmt.Sprintf("%d Interfaces on host %s have iface-id %s: remove all but one", len(vifs), w.cfg.Host, id), id}
+	}
+	var best *ovsdb.VIF
+	for _, vif := range vifs {
+		if vif.OFPort > 0 && (best == nil || bound && vif.Name == cur.Interface) {
+			best = vif
+		}
+	}
+	if best == nil {
+		if vifs[0].OFPort < 0 {
+			problem = &Problem{"VIF_FAILED", fmt.Sprintf("Open vSwitch on host %s could not add Interface %s of port %s: %s", w.cfg.Host, vifs[0].Name, id, vifs[0].Error), id}
+		}
+		return nil, problem
+	}
+	return &model.Binding{PortID: id, Host: w.cfg.Host, NetworkID: p.NetworkID, Interface: best.Name, OFPort: uint32(best.OFPort)}, problem
+}
+
+// staleStatus reports whether a port's recorded status cannot be right: ACTIVE here without a binding, or with the
+// port down.
+func (w *Worker) staleStatus(v model.View, id model.PortID, bound bool) bool {
+	s, ok := v.PortStatus(id)
+	if !ok || s.Host != w.cfg.Host || s.Status != model.StatusActive {
+		return false
+	}
+	p, ok := v.Port(id)
+	return !bound || ok && !p.AdminStateUp
+}
+
+// put makes one port's binding as it should be, within a transaction.
+func (w *Worker) put(tx *store.Tx, state *ovsdb.Snapshot, id model.PortID) error {
+	v := tx.View()
+	want, _ := w.want(v, state, id)
+	cur, bound := v.Binding(w.cfg.Host, id)
+	host := string(w.cfg.Host)
+	switch {
+	case want == nil && bound:
+		tx.Delete(model.Bindings, cur.ObjectID())
+		tx.FreeNumber("slot/"+host, uint32(cur.Slot))
+		tx.FreeNumber(w.leafSpace(cur.Leaf()), cur.Member%model.LeafSize)
+		if len(v.LeafMembers(cur.NetworkID, w.cfg.Host, cur.Leaf())) <= 1 {
+			tx.FreeNumber("leaf/"+host, cur.Leaf())
+		}
+		bound = false
+	case want != nil && bound:
+		want.Slot, want.Member = cur.Slot, cur.Member
+		tx.Put(model.Bindings, want)
+	case want != nil:
+		slot, err := tx.AllocNumber("slot/"+host, 1, 0xffff)
+		if err != nil {
+			return fmt.Errorf("host %s has as many ports as it can: %w", host, err)
+		}
+		want.Slot = uint16(slot)
+		if want.Member, err = w.member(tx, v, want.NetworkID); err != nil {
+			return err
+		}
+		tx.Put(model.Bindings, want)
+		bound = true
+	}
+	if w.staleStatus(v, id, bound) {
+		if _, exists := v.Port(id); exists {
+			tx.Put(model.PortStatuses, &model.PortStatus{PortID: id, Status: model.StatusDown})
+		} else {
+			tx.Delete(model.PortStatuses, string(id))
+		}
+	}
+	return nil
+}
+
+func (w *Worker) leafSpace(leaf uint32) string { return fmt.Sprintf("member/%s/%d", w.cfg.Host, leaf) }
+
+// member takes a place in one of the network's flood leaves on the host, opening a new leaf when all are full.
+func (w *Worker) member(tx *store.Tx, v model.View, n model.NetworkID) (uint32, error) {
+	var full *store.ErrExhausted
+	for _, leaf := range v.Leaves(n, w.cfg.Host) {
+		i, err := tx.AllocNumber(w.leafSpace(leaf), 0, model.LeafSize-1)
+		if err == nil {
+			return leaf*model.LeafSize + i, nil
+		}
+		if !errors.As(err, &full) {
+			return 0, err
+		}
+	}
+	leaf, err := tx.AllocNumber("leaf/"+string(w.cfg.Host), 0, 0xffff)
+	if err != nil {
+		return 0, err
+	}
+	i, err := tx.AllocNumber(w.leafSpace(leaf), 0, model.LeafSize-1)
+	return leaf*model.LeafSize + i, err
+}
+
+// activate reports the ports whose flows are confirmed: in the store, and on the Interface.
+func (w *Worker) activate(ctx context.Context) error {
+	w.mu.Lock()
+	applied := w.applied
+	w.mu.Unlock()
+	var ready []model.PortID
+	for id, rev := range w.waiting {
+		if rev <= applied && !w.cfg.Refused(id) {
+			ready = append(ready, id)
+		}
+	}
+	slices.Sort(ready)
+	for batch := range slices.Chunk(ready, BatchSize) {
+		if _, err := w.cfg.Store.Update(ctx, w.meta(), func(tx *store.Tx) error {
+			v := tx.View()
+			for _, id := range batch {
+				_, bound := v.Binding(w.cfg.Host, id)
+				if p, ok := v.Port(id); !ok || !bound || !p.AdminStateUp {
+					continue
+				}
+				if s, ok := v.PortStatus(id); !ok || s.Status != model.StatusActive || s.Host != w.cfg.Host {
+					tx.Put(model.PortStatuses, &model.PortStatus{PortID: id, Status: model.StatusActive, Host: w.cfg.Host})
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		state, v := w.cfg.DB.State(), w.cfg.Store.View()
+		var uuids []string
+		for _, id := range batch {
+			if b, ok := v.Binding(w.cfg.Host, id); ok {
+				if vif := find(&state, id, b.Interface); vif != nil && !vif.Installed {
+					uuids = append(uuids, vif.UUID)
+				}
+			}
+		}
+		if len(uuids) > 0 {
+			if err := w.cfg.DB.SetInstalled(ctx, uuids, true); err != nil {
+				return err
+			}
+		}
+		for _, id := range batch {
+			delete(w.waiting, id)
+		}
+	}
+	return nil
+}
+
+func find(state *ovsdb.Snapshot, id model.PortID, iface string) *ovsdb.VIF {
+	for _, v := range state.VIFs(string(id)) {
+		if v.Name == iface {
+			return v
+		}
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package derive
+
+import (
+	"slices"
+
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/pipeline"
+)
+
+// Delta is what must change on the switches to have what is desired at a revision.
+type Delta struct {
+	Revision int64
+	Bridges  []BridgeDelta // no empty ones, in no order
+}
+
+// BridgeDelta is one bridge's part of a Delta.
+type BridgeDelta struct {
+	Host   model.HostName
+	Bridge string
+	Set    []pipeline.Flow
+	Del    []pipeline.Flow
+	// Groups and meters to be as given, and those to be gone.
+	SetGroups []pipeline.Group
+	DelGroups []uint32
+	SetMeters []pipeline.Meter
+	DelMeters []uint32
+	// Forget lists the learned facts whose object is gone.
+	Forget []pipeline.Hold
+	// Flows, Groups and Meters count all that is desired of the bridge after this delta.
+	Flows, Groups, Meters int
+}
+
+// Desired is all that one bridge should hold.
+type Desired struct {
+	Flows  map[pipeline.Key]pipeline.Flow
+	Groups map[uint32]pipeline.Group
+	Meters map[uint32]pipeline.Meter
+	Holds  map[pipeline.Hold]struct{}
+}
+
+// take gives and forgets what changed since the last take.
+func (e *Engine) take(rev int64) *Delta {
+	d := &Delta{Revision: rev}
+	for k := range e.touched {
+		b := e.bridges[k]
+		x := BridgeDelta{Host: k.host, Bridge: k.bridge}
+		b.flows.take(func(_ pipeline.Key, f pipeline.Flow) { x.Set = append(x.Set, f) },
+			func(_ pipeline.Key, f pipeline.Flow) { x.Del = append(x.Del, f) })
+		b.groups.take(func(_ uint32, g pipeline.Group) { x.SetGroups = append(x.SetGroups, g) },
+			func(id uint32, _ pipeline.Group) { x.DelGroups = append(x.DelGroups, id) })
+		b.meters.take(func(_ uint32, m pipeline.Meter) { x.SetMeters = append(x.SetMeters, m) },
+			func(id uint32, _ pipeline.Meter) { x.DelMeters = append(x.DelMeters, id) })
+		b.holds.take(func(pipeline.Hold, struct{}) {}, func(h pipeline.Hold, _ struct{}) { x.Forget = append(x.Forget, h) })
+		x.Flows, x.Groups, x.Meters = len(b.flows.won), len(b.groups.won), len(b.meters.won)
+		if !x.Empty() {
+			d.Bridges = append(d.Bridges, x)
+		}
+		if len(b.flows.won)+len(b.groups.won)+len(b.meters.won)+len(b.holds.won) == 0 {
+			delete(e.bridges, k)
+		}
+	}
+	clear(e.touched)
+	return d
+}
+
+// Empty reports whether nothing changes.
+func (d *BridgeDelta) Empty() bool {
+	return len(d.Set)+len(d.Del)+len(d.SetGroups)+len(d.DelGroups)+len(d.SetMeters)+len(d.DelMeters)+len(d.Forget) == 0
+}
+
+// Desired copies what is desired of a bridge. The strings are shared, so that the copy is small.
+func (e *Engine) Desired(h model.HostName, name string) *Desired {
+	d := &Desired{map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]pipeline.Meter{}, map[pipeline.Hold]struct{}{}}
+	b := e.bridges[bridgeKey{h, name}]
+	if b == nil {
+		return d
+	}
+	d.Flows = make(map[pipeline.Key]pipeline.Flow, len(b.flows.won))
+	for k, c := range b.flows.won {
+		d.Flows[k] = c.v
+	}
+	for k, c := range b.groups.won {
+		d.Groups[k] = c.v
+	}
+	for k, c := range b.meters.won {
+		d.Meters[k] = c.v
+	}
+	for k := range b.holds.won {
+		d.Holds[k] = struct{}{}
+	}
+	return d
+}
+
+// sameOut reports whether two results put the same on a bridge.
+func sameOut(a, b *pipeline.Out) bool {
+	return slices.Equal(a.Flows, b.Flows) && slices.Equal(a.Groups, b.Groups) && slices.Equal(a.Meters, b.Meters) && slices.Equal(a.Holds, b.Holds)
+}

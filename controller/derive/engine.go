@@ -1,0 +1,482 @@
+package derive
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/pipeline"
+)
+
+// unit is one memoised derivation.
+type unit struct {
+	id   pipeline.UnitID
+	out  pipeline.Out
+	deps map[dep]struct{}
+	// refs counts who needs it; at zero it is gone.
+	refs int
+	// hosts counts, for a shared unit, the needs that come from each host.
+	hosts map[model.HostName]int
+	// subs are its NeedEach subscriptions; their children are needed beside those in out.Units.
+	subs  []*subscription
+	dirty bool
+	dead  bool
+}
+
+func less(a, b *unit) bool {
+	if a.id.Kind.Order != b.id.Kind.Order {
+		return a.id.Kind.Order < b.id.Kind.Order
+	}
+	if a.id.Host != b.id.Host {
+		return a.id.Host < b.id.Host
+	}
+	return a.id.ID < b.id.ID
+}
+
+type indexKey struct {
+	index *model.Index
+	key   string
+}
+
+// subscription is one NeedEach of a unit with the children it made, counted.
+type subscription struct {
+	u        *unit
+	each     pipeline.Each
+	children map[*unit]int
+}
+
+type bridgeKey struct {
+	host   model.HostName
+	bridge string
+}
+
+// bridge is what is desired of one bridge.
+type bridge struct {
+	flows  claims[pipeline.Key, pipeline.Flow]
+	groups claims[uint32, pipeline.Group]
+	meters claims[uint32, pipeline.Meter]
+	holds  claims[pipeline.Hold, struct{}]
+}
+
+// Stats counts the engine's work since it was made.
+type Stats struct {
+	// Derived counts runs of derive functions; Units are those alive.
+	Derived uint64
+	Units   int
+	// Conflicts counts matches claimed by two units at once: defects of the pipeline.
+	Conflicts uint64
+	// Errors are derivation errors standing now, by unit.
+	Errors map[string]error
+}
+
+// Engine is the single owner of what is desired. It is used by one goroutine.
+type Engine struct {
+	settings  pipeline.Settings
+	src       model.Source
+	units     map[pipeline.UnitID]*unit
+	readers   map[dep]map[*unit]struct{}
+	prefixes  map[*model.Index]int // units that read which keys an index has
+	each      map[indexKey]map[*subscription]struct{}
+	bridges   map[bridgeKey]*bridge
+	touched   map[bridgeKey]struct{}
+	queue     []*unit
+	rec       recorder
+	derived   uint64
+	conflicts uint64
+	errs      map[*unit]error
+}
+
+// New makes an engine over an empty state whose root unit is of a kind.
+func New(root *pipeline.Kind, settings pipeline.Settings, empty model.Source) *Engine {
+	e := &Engine{
+		settings: settings, src: empty,
+		units: map[pipeline.UnitID]*unit{}, readers: map[dep]map[*unit]struct{}{}, prefixes: map[*model.Index]int{},
+		each: map[indexKey]map[*subscription]struct{}{}, bridges: map[bridgeKey]*bridge{}, touched: map[bridgeKey]struct{}{},
+		errs: map[*unit]error{},
+	}
+	e.need(pipeline.UnitID{Kind: root}, nil, 1)
+	e.drain()
+	return e
+}
+
+// Apply brings what is desired up to date with src, which differs from the last one by changes, and gives the
+// difference.
+func (e *Engine) Apply(src model.Source, changes []model.Change) *Delta {
+	before := e.src
+	e.src = src
+	var keys []keyChange
+	for _, c := range changes {
+		e.touch(dep{table: c.Table, key: c.ID()})
+		keys = keyChanges(c, keys[:0])
+		for _, k := range keys {
+			e.touch(dep{index: k.index, key: k.key})
+			if (k.old == nil) != (k.new == nil) && e.prefixes[k.index] > 0 && has(before, k.index, k.key) != has(src, k.index, k.key) {
+				prefixes(k.key, func(p string) { e.touch(dep{index: k.index, key: p, prefix: true}) })
+			}
+			e.resubscribe(k)
+		}
+	}
+	e.drain()
+	return e.take(src.Revision())
+}
+
+// touch marks the readers of a thing dirty.
+func (e *Engine) touch(d dep) {
+	for u := range e.readers[d] {
+		e.mark(u)
+	}
+}
+
+func (e *Engine) mark(u *unit) {
+	if !u.dirty && !u.dead {
+		u.dirty = true
+		e.queue = append(e.queue, u)
+	}
+}
+
+// resubscribe brings the children of NeedEach subscriptions up to date with one index key's change.
+func (e *Engine) resubscribe(k keyChange) {
+	for s := range e.each[indexKey{k.index, k.key}] {
+		var oldID, newID pipeline.UnitID
+		if k.old != nil {
+			oldID = s.each.Unit(k.old)
+		}
+		if k.new != nil {
+			newID = s.each.Unit(k.new)
+		}
+		if oldID == newID {
+			continue
+		}
+		if k.new != nil {
+			e.addChild(s, newID)
+		}
+		if k.old != nil {
+			e.dropChild(s, oldID)
+		}
+	}
+}
+
+func (e *Engine) addChild(s *subscription, id pipeline.UnitID) {
+	s.children[e.need(id, s.u, 1)]++
+}
+
+func (e *Engine) dropChild(s *subscription, id pipeline.UnitID) {
+	c := e.units[id]
+	if c == nil || s.children[c] == 0 {
+		return
+	}
+	if s.children[c]--; s.children[c] == 0 {
+		delete(s.children, c)
+	}
+	e.unneed(c, s.u, 1)
+}
+
+// need adds n needs of a unit on behalf of parent, making it if it is new.
+func (e *Engine) need(id pipeline.UnitID, parent *unit, n int) *unit {
+	u := e.units[id]
+	if u == nil {
+		u = &unit{id: id}
+		if id.Kind.Shared {
+			u.hosts = map[model.HostName]int{}
+		}
+		e.units[id] = u
+		e.mark(u)
+	}
+	u.refs += n
+	if id.Kind.Shared && parent != nil {
+		e.eachHost(parent, func(h model.HostName) { e.interest(u, h, n) })
+	}
+	return u
+}
+
+func (e *Engine) unneed(u, parent *unit, n int) {
+	if u.id.Kind.Shared && parent != nil {
+		e.eachHost(parent, func(h model.HostName) { e.interest(u, h, -n) })
+	}
+	if u.refs -= n; u.refs == 0 {
+		e.remove(u)
+	}
+}
+
+// eachHost calls f for the hosts a unit's needs come from.
+func (e *Engine) eachHost(u *unit, f func(model.HostName)) {
+	if !u.id.Kind.Shared {
+		f(u.id.Host)
+		return
+	}
+	for h := range u.hosts {
+		f(h)
+	}
+}
+
+// interest changes how many needs of a shared unit come from a host, and with the first and the last puts its
+// flows on that host or takes them away; the units it needs follow.
+func (e *Engine) interest(u *unit, h model.HostName, n int) {
+	was := u.hosts[h]
+	if u.hosts[h] = was + n; was+n == 0 {
+		delete(u.hosts, h)
+	}
+	if (was == 0) == (was+n == 0) {
+		return
+	}
+	if was == 0 {
+		e.place(u, &u.out, h)
+	} else {
+		e.displace(u, &u.out, h)
+	}
+	sign := 1
+	if was != 0 {
+		sign = -1
+	}
+	for _, id := range u.out.Units {
+		if c := e.units[id]; c != nil && id.Kind.Shared {
+			e.interest(c, h, sign)
+		}
+	}
+	for _, s := range u.subs {
+		for c, k := range s.children {
+			if c.id.Kind.Shared {
+				e.interest(c, h, sign*k)
+			}
+		}
+	}
+}
+
+// drain derives dirty units until none is left.
+func (e *Engine) drain() {
+	for len(e.queue) > 0 {
+		u := e.queue[len(e.queue)-1]
+		e.queue = e.queue[:len(e.queue)-1]
+		if u.dead {
+			continue
+		}
+		u.dirty = false
+		e.derive(u)
+	}
+}
+
+// derive runs a unit's function and replaces what it made before.
+func (e *Engine) derive(u *unit) {
+	e.rec = recorder{e.src, map[dep]struct{}{}}
+	var out pipeline.Out
+	e.run(u, &out)
+	e.derived++
+	e.setDeps(u, e.rec.deps)
+	old := u.out
+	// What is needed now comes before what is not needed any more goes, so that what both need is not made anew.
+	for _, id := range out.Units {
+		e.need(id, u, 1)
+	}
+	for _, id := range old.Units {
+		if c := e.units[id]; c != nil {
+			e.unneed(c, u, 1)
+		}
+	}
+	out.Seal()
+	if !sameOut(&old, &out) {
+		e.eachHost(u, func(h model.HostName) {
+			e.displace(u, &old, h)
+			e.place(u, &out, h)
+		})
+	}
+	u.out = out
+	e.setEaches(u, out.Eaches)
+	if len(out.Errs) > 0 {
+		e.errs[u] = out.Errs[0]
+	} else {
+		delete(e.errs, u)
+	}
+}
+
+// run fences a derive function: a panic costs that unit its flows and is shown, and nothing else.
+func (e *Engine) run(u *unit, out *pipeline.Out) {
+	defer func() {
+		if p := recover(); p != nil {
+			*out = pipeline.Out{Errs: []error{fmt.Errorf("panic while deriving %s: %v", u.id, p)}}
+		}
+	}()
+	u.id.Kind.Derive(model.NewView(&e.rec), pipeline.Switch{Host: u.id.Host, Settings: &e.settings}, u.id.ID, out)
+}
+
+func (e *Engine) setDeps(u *unit, deps map[dep]struct{}) {
+	for d := range u.deps {
+		if _, keep := deps[d]; keep {
+			continue
+		}
+		if r := e.readers[d]; r != nil {
+			if delete(r, u); len(r) == 0 {
+				delete(e.readers, d)
+			}
+		}
+		if d.prefix {
+			e.prefixes[d.index]--
+		}
+	}
+	for d := range deps {
+		if _, had := u.deps[d]; had {
+			continue
+		}
+		r := e.readers[d]
+		if r == nil {
+			r = map[*unit]struct{}{}
+			e.readers[d] = r
+		}
+		r[u] = struct{}{}
+		if d.prefix {
+			e.prefixes[d.index]++
+		}
+	}
+	u.deps = deps
+}
+
+// setEaches replaces a unit's subscriptions. Those that did not change keep their children.
+func (e *Engine) setEaches(u *unit, now []pipeline.Each) {
+	old := u.subs
+	if slices.EqualFunc(old, now, func(s *subscription, n pipeline.Each) bool {
+		return s.each.Index == n.Index && s.each.Key == n.Key && s.each.Kind == n.Kind && s.each.Host == n.Host
+	}) {
+		return
+	}
+	u.subs = nil
+	for _, n := range now {
+		s := &subscription{u: u, each: n, children: map[*unit]int{}}
+		u.subs = append(u.subs, s)
+		k := indexKey{n.Index, n.Key}
+		if e.each[k] == nil {
+			e.each[k] = map[*subscription]struct{}{}
+		}
+		e.each[k][s] = struct{}{}
+		for _, o := range e.src.List(n.Index, n.Key) {
+			e.addChild(s, n.Unit(o))
+		}
+	}
+	e.endSubscriptions(old)
+}
+
+// endSubscriptions ends them and the needs of their children.
+func (e *Engine) endSubscriptions(subs []*subscription) {
+	for _, s := range subs {
+		k := indexKey{s.each.Index, s.each.Key}
+		if delete(e.each[k], s); len(e.each[k]) == 0 {
+			delete(e.each, k)
+		}
+		for c, n := range s.children {
+			e.unneed(c, s.u, n)
+		}
+		s.children = nil
+	}
+}
+
+// remove takes a unit and everything only it needs away.
+func (e *Engine) remove(u *unit) {
+	u.dead = true
+	delete(e.units, u.id)
+	delete(e.errs, u)
+	e.setDeps(u, nil)
+	e.eachHost(u, func(h model.HostName) { e.displace(u, &u.out, h) })
+	for _, id := range u.out.Units {
+		if c := e.units[id]; c != nil {
+			e.unneed(c, u, 1)
+		}
+	}
+	e.endSubscriptions(u.subs)
+	u.subs = nil
+}
+
+func (e *Engine) bridge(h model.HostName, name string) *bridge {
+	k := bridgeKey{h, name}
+	e.touched[k] = struct{}{}
+	b := e.bridges[k]
+	if b == nil {
+		b = &bridge{newClaims[pipeline.Key, pipeline.Flow](), newClaims[uint32, pipeline.Group](),
+			newClaims[uint32, pipeline.Meter](), newClaims[pipeline.Hold, struct{}]()}
+		e.bridges[k] = b
+	}
+	return b
+}
+
+func (e *Engine) place(u *unit, out *pipeline.Out, h model.HostName) {
+	for i := range out.Flows {
+		f := &out.Flows[i]
+		if e.bridge(h, f.Bridge).flows.add(f.Key, f.Flow, u) {
+			e.conflicts++
+		}
+	}
+	for i := range out.Groups {
+		e.bridge(h, out.Groups[i].Bridge).groups.add(out.Groups[i].ID, out.Groups[i].Group, u)
+	}
+	for i := range out.Meters {
+		e.bridge(h, out.Meters[i].Bridge).meters.add(out.Meters[i].ID, out.Meters[i].Meter, u)
+	}
+	for _, x := range out.Holds {
+		e.bridge(h, x.Bridge).holds.add(x, struct{}{}, u)
+	}
+}
+
+func (e *Engine) displace(u *unit, out *pipeline.Out, h model.HostName) {
+	for i := range out.Flows {
+		e.bridge(h, out.Flows[i].Bridge).flows.remove(out.Flows[i].Key, u)
+	}
+	for i := range out.Groups {
+		e.bridge(h, out.Groups[i].Bridge).groups.remove(out.Groups[i].ID, u)
+	}
+	for i := range out.Meters {
+		e.bridge(h, out.Meters[i].Bridge).meters.remove(out.Meters[i].ID, u)
+	}
+	for _, x := range out.Holds {
+		e.bridge(h, x.Bridge).holds.remove(x, u)
+	}
+}
+
+// Stats tells how much the engine did and what stands wrong.
+func (e *Engine) Stats() Stats {
+	s := Stats{Derived: e.derived, Units: len(e.units), Conflicts: e.conflicts, Errors: map[string]error{}}
+	for u, err := range e.errs {
+		s.Errors[u.id.String()] = err
+	}
+	return s
+}
+
+// Counts gives the units alive and the flows desired on all bridges.
+func (e *Engine) Counts() (units, flows int) {
+	for _, b := range e.bridges {
+		flows += len(b.flows.won)
+	}
+	return len(e.units), flows
+}
+
+// Owner finds the unit whose flow stands under a key of a bridge.
+func (e *Engine) Owner(h model.HostName, bridge string, k pipeline.Key) (pipeline.UnitID, bool) {
+	if b := e.bridges[bridgeKey{h, bridge}]; b != nil {
+		if w, ok := b.flows.won[k]; ok {
+			return w.u.id, true
+		}
+	}
+	return pipeline.UnitID{}, false
+}
+
+// Bridges lists the bridges of a host for which anything is desired, sorted.
+func (e *Engine) Bridges(h model.HostName) []string {
+	var out []string
+	for k := range e.bridges {
+		if k.host == h {
+			out = append(out, k.bridge)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// FlowsOf lists the keys of a unit's flows on bridges of a name.
+func (e *Engine) FlowsOf(id pipeline.UnitID, bridge string) []pipeline.Key {
+	var out []pipeline.Key
+	if u := e.units[id]; u != nil {
+		for i := range u.out.Flows {
+			if u.out.Flows[i].Bridge == bridge {
+				out = append(out, u.out.Flows[i].Key)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,236 @@
+package derive
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/pipeline"
+	"github.com/penstock/penstock/pipeline/l2"
+	"github.com/penstock/penstock/store/snapshot"
+)
+
+// world is a random intent with its history.
+type world struct {
+	r    *rand.Rand
+	rows map[*model.Table]map[string]model.Object
+	key  uint32
+	rev  int64
+}
+
+func newWorld(seed uint64) *world {
+	w := &world{r: rand.New(rand.NewPCG(seed, 1)), rows: map[*model.Table]map[string]model.Object{}}
+	for _, t := range model.Tables() {
+		w.rows[t] = map[string]model.Object{}
+	}
+	return w
+}
+
+func (w *world) change(t *model.Table, o model.Object) model.Change {
+	c := model.Change{Table: t, Old: w.rows[t][o.ObjectID()], New: o}
+	w.rows[t][o.ObjectID()] = o
+	return c
+}
+
+func (w *world) remove(t *model.Table, id string) []model.Change {
+	old := w.rows[t][id]
+	if old == nil {
+		return nil
+	}
+	delete(w.rows[t], id)
+	return []model.Change{{Table: t, Old: old}}
+}
+
+func (w *world) meta(id string, t *model.Table) model.Meta {
+	if old := w.rows[t][id]; old != nil {
+		return *old.(interface{ MetaOf() *model.Meta }).MetaOf()
+	}
+	w.key++
+	return model.Meta{ID: id, Key: w.key, Name: id}
+}
+
+// step makes one random change, valid or not: units must cope with dangling references.
+func (w *world) step() []model.Change {
+	n := func(k int) int { return w.r.IntN(k) }
+	net := fmt.Sprintf("net%d", n(4))
+	port := fmt.Sprintf("port%d", n(12))
+	host := model.HostName(fmt.Sprintf("h%d", n(3)))
+	switch n(12) {
+	case 0:
+		return w.remove(model.Networks, net)
+	case 1, 2:
+		return []model.Change{w.change(model.Networks, &model.Network{Meta: w.meta(net, model.Networks), AdminStateUp: n(8) > 0, MTU: 1400 + n(3)})}
+	case 3:
+		return w.remove(model.Ports, port)
+	case 4, 5, 6:
+		p := &model.Port{Meta: w.meta(port, model.Ports), NetworkID: model.NetworkID(net), MAC: model.MAC{2, 0, 0, 0, 0, byte(n(5))},
+			AdminStateUp: n(8) > 0, PortSecurity: n(2) == 0}
+		if n(4) == 0 {
+			p.DeviceOwner = model.OwnerDHCP
+		}
+		for range n(3) {
+			p.FixedIPs = append(p.FixedIPs, model.FixedIP{SubnetID: "s", Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(n(8))})})
+		}
+		return []model.Change{w.change(model.Ports, p)}
+	case 7:
+		return w.remove(model.Bindings, string(host)+"/"+port)
+	case 8, 9:
+		p, ok := w.rows[model.Ports][port].(*model.Port)
+		if !ok {
+			return nil
+		}
+		return []model.Change{w.change(model.Bindings, &model.Binding{PortID: model.PortID(port), Host: host, NetworkID: p.NetworkID,
+			Slot: uint16(1 + n(100)), Member: uint32(n(3 * model.LeafSize)), OFPort: uint32(n(20))})}
+	case 10:
+		return w.remove(model.Hosts, string(host))
+	default:
+		h := &model.Host{Meta: w.meta(string(host), model.Hosts)}
+		if n(2) == 0 {
+			h.BridgeMappings = map[string]string{"external": "br-ex"}
+		}
+		return []model.Change{w.change(model.Hosts, h)}
+	}
+}
+
+// whole is everything an engine desires.
+func whole(e *Engine) map[bridgeKey]*Desired {
+	out := map[bridgeKey]*Desired{}
+	for k, b := range e.bridges {
+		if len(b.flows.won)+len(b.groups.won)+len(b.meters.won)+len(b.holds.won) > 0 {
+			out[k] = e.Desired(k.host, k.bridge)
+		}
+	}
+	return out
+}
+
+func same(a, b map[bridgeKey]*Desired) error {
+	for k := range a {
+		if b[k] == nil {
+			return fmt.Errorf("%v: only on one side", k)
+		}
+	}
+	for k, y := range b {
+		x := a[k]
+		switch {
+		case x == nil:
+			return fmt.Errorf("%v: only on one side", k)
+		case !maps.Equal(x.Flows, y.Flows):
+			return fmt.Errorf("%v: flows differ: %d and %d", k, len(x.Flows), len(y.Flows))
+		case !maps.Equal(x.Groups, y.Groups):
+			return fmt.Errorf("%v: groups differ", k)
+		case !maps.Equal(x.Meters, y.Meters):
+			return fmt.Errorf("%v: meters differ", k)
+		case !maps.Equal(x.Holds, y.Holds):
+			return fmt.Errorf("%v: holds differ", k)
+		}
+	}
+	return nil
+}
+
+// patch applies a delta to what a switch would hold.
+func patch(m map[bridgeKey]*Desired, d *Delta) {
+	for _, b := range d.Bridges {
+		k := bridgeKey{b.Host, b.Bridge}
+		x := m[k]
+		if x == nil {
+			x = &Desired{map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]pipeline.Meter{}, map[pipeline.Hold]struct{}{}}
+			m[k] = x
+		}
+		for _, f := range b.Set {
+			x.Flows[f.Key] = f
+		}
+		for _, f := range b.Del {
+			delete(x.Flows, f.Key)
+		}
+		for _, g := range b.SetGroups {
+			x.Groups[g.ID] = g
+		}
+		for _, id := range b.DelGroups {
+			delete(x.Groups, id)
+		}
+		for _, mt := range b.SetMeters {
+			x.Meters[mt.ID] = mt
+		}
+		for _, id := range b.DelMeters {
+			delete(x.Meters, id)
+		}
+	}
+}
+
+// The law: incremental output equals output from scratch, and the deltas add up to it.
+func TestIncrementalIsFromScratch(t *testing.T) {
+	histories := 60
+	if testing.Short() {
+		histories = 10
+	}
+	for seed := range uint64(histories) {
+		w := newWorld(seed)
+		e := New(l2.Root, pipeline.DefaultSettings(), snapshot.Empty())
+		snap := snapshot.Empty()
+		installed := map[bridgeKey]*Desired{}
+		for step := range 150 {
+			// One change per object and batch, as the store gives them.
+			batch, order := map[string]model.Change{}, []string{}
+			for range 1 + w.r.IntN(4) {
+				for _, c := range w.step() {
+					k := c.Table.Name + "/" + c.ID()
+					if first, ok := batch[k]; ok {
+						c.Old = first.Old
+					} else {
+						order = append(order, k)
+					}
+					batch[k] = c
+				}
+			}
+			var kept []model.Change
+			for _, k := range order {
+				if c := batch[k]; c.Old != nil || c.New != nil {
+					kept = append(kept, c)
+				}
+			}
+			w.rev++
+			snap = snap.Apply(w.rev, kept)
+			patch(installed, e.Apply(snap, kept))
+
+			scratch := New(l2.Root, pipeline.DefaultSettings(), snapshot.Empty())
+			var all []model.Change
+			for _, tb := range model.Tables() {
+				for _, o := range w.rows[tb] {
+					all = append(all, model.Change{Table: tb, New: o})
+				}
+			}
+			scratch.Apply(snapshot.Empty().Apply(1, all), all)
+			if err := same(whole(scratch), whole(e)); err != nil {
+				t.Fatalf("seed %d step %d: from scratch and incremental: %v", seed, step, err)
+			}
+			for k, x := range installed {
+				if len(x.Flows)+len(x.Groups)+len(x.Meters) == 0 {
+					delete(installed, k)
+				}
+				x.Holds = e.Desired(k.host, k.bridge).Holds
+			}
+			if err := same(whole(e), installed); err != nil {
+				t.Fatalf("seed %d step %d: desired and sum of deltas: %v", seed, step, err)
+			}
+			if s := e.Stats(); len(s.Errors) > 0 {
+				t.Fatalf("seed %d step %d: %v", seed, step, s.Errors)
+			}
+		}
+		// Down to nothing.
+		var all []model.Change
+		for _, tb := range model.Tables() {
+			for _, o := range w.rows[tb] {
+				all = append(all, model.Change{Table: tb, Old: o})
+			}
+		}
+		w.rev++
+		snap = snap.Apply(w.rev, all)
+		e.Apply(snap, all)
+		if n := len(whole(e)); n != 0 || len(e.units) != 1 || len(e.readers) != 0 {
+			t.Fatalf("seed %d: after everything is gone: %d bridges, %d units, %d readers left", seed, n, len(e.units), len(e.readers))
+		}
+	}
+}

@@ -1,0 +1,430 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock/controller/derive"
+	"github.com/penstock/penstock/controller/session"
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/pipeline"
+)
+
+// Session is one bridge's connection as rollout uses it.
+type Session interface {
+	// Read gives what the bridge holds.
+	Read(ctx context.Context) (*session.Installed, error)
+	// Apply sends a change and waits for its barrier. A *session.Rejected error names what the switch refused,
+	// nothing of the change being done then; any other error ends the session.
+	Apply(ctx context.Context, c *session.Change) error
+	// Close ends the connection.
+	Close() error
+}
+
+// Engine is what rollout needs of the derivation engine. Both are answered by the engine's goroutine, in order
+// with Enqueue.
+type Engine interface {
+	// Desired gives all that a bridge should hold. f runs before any later delta is enqueued.
+	Desired(ctx context.Context, h model.HostName, bridge string, f func(*derive.Desired, int64)) error
+	// UnitOf names the unit that wants a flow and lists the keys of all its flows on the bridge.
+	UnitOf(ctx context.Context, h model.HostName, bridge string, k pipeline.Key) (string, []pipeline.Key, error)
+}
+
+// Config is what a Host is made of.
+type Config struct {
+	Host   model.HostName
+	Engine Engine
+	Logger *zap.Logger
+	// Applied is called after every roll-out with the revision that all connected bridges have confirmed. It must
+	// not block.
+	Applied func(rev int64)
+	// Observe, if set, is told how long each bridge took to take a change, and of how many flow-mods.
+	Observe func(bridge string, d time.Duration, flowMods int)
+	// Timeout bounds one exchange with a switch, default 30 s: a switch that does not answer is disconnected.
+	Timeout time.Duration
+}
+
+// Refusal is a flow, group or meter that a switch would not take.
+type Refusal struct {
+	Bridge string
+	What   string // the flow's text, or the group's or meter's id
+	Unit   string // the unit whose flows were left out because of it
+	Err    error
+	keys   []pipeline.Key
+}
+
+// BridgeStatus is a bridge's state for people.
+type BridgeStatus struct {
+	Bridge            string
+	Connected, Synced bool
+	Foreign           int
+	Desired           int // flows
+	Flows             int // confirmed
+	Groups            int
+	Meters            int
+	Sent              uint64 // flow-mods since the Host was made
+	LastError         string
+}
+
+type bridge struct {
+	sess   Session
+	synced bool
+	change *session.Change
+	total  [3]int // flows, groups and meters desired
+	status BridgeStatus
+	// refused are the flows left out, by key, until they change.
+	refused map[pipeline.Key]*Refusal
+	others  []*Refusal // groups and meters
+}
+
+// Host rolls changes out to one host's bridges. One goroutine, Run's, talks to the switches; the methods may be
+// called from any.
+type Host struct {
+	cfg  Config
+	wake chan struct{}
+
+	mu      sync.Mutex
+	bridges map[string]*bridge
+	rev     int64 // of the newest delta enqueued
+	gate    bool
+}
+
+// New makes a Host with no bridges connected.
+func New(cfg Config) *Host {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	return &Host{cfg: cfg, wake: make(chan struct{}, 1), bridges: map[string]*bridge{}}
+}
+
+func (h *Host) kick() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (h *Host) bridge(name string) *bridge {
+	b := h.bridges[name]
+	if b == nil {
+		b = &bridge{change: session.NewChange(), refused: map[pipeline.Key]*Refusal{}}
+		b.status.Bridge = name
+		h.bridges[name] = b
+	}
+	return b
+}
+
+// Enqueue adds what the engine found to be different at a revision. It never blocks.
+func (h *Host) Enqueue(rev int64, deltas []derive.BridgeDelta) {
+	h.mu.Lock()
+	h.rev = rev
+	for i := range deltas {
+		if b := h.bridge(deltas[i].Bridge); b.sess != nil {
+			b.change.Merge(&deltas[i])
+			b.total = [3]int{deltas[i].Flows, deltas[i].Groups, deltas[i].Meters}
+		}
+	}
+	h.mu.Unlock()
+	h.kick()
+}
+
+// Open lets changes flow: the engine has the whole store and the host's OVSDB monitor is complete. Until then
+// nothing is read or sent, so that nothing is removed for want of knowledge.
+func (h *Host) Open() {
+	h.mu.Lock()
+	h.gate = true
+	h.mu.Unlock()
+	h.kick()
+}
+
+// Connected hands over a bridge's new session; an older one of the same bridge is closed.
+func (h *Host) Connected(name string, s Session) {
+	h.mu.Lock()
+	b := h.bridge(name)
+	old := b.sess
+	b.sess, b.synced = s, false
+	b.status.Connected, b.status.Synced = true, false
+	h.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
+	h.kick()
+}
+
+// Disconnected says that a session ended. A session that was replaced meanwhile changes nothing.
+func (h *Host) Disconnected(name string, s Session, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if b := h.bridge(name); b.sess == s {
+		b.sess, b.synced, b.change = nil, false, session.NewChange()
+		b.status.Connected, b.status.Synced = false, false
+		if err != nil {
+			b.status.LastError = err.Error()
+		}
+	}
+}
+
+// Status lists the bridges by name.
+func (h *Host) Status() []BridgeStatus {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []BridgeStatus
+	for _, name := range slices.Sorted(maps.Keys(h.bridges)) {
+		out = append(out, h.bridges[name].status)
+	}
+	return out
+}
+
+// Refusals lists what switches would not take and still stands.
+func (h *Host) Refusals() []Refusal {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []Refusal
+	for _, b := range h.bridges {
+		seen := map[*Refusal]bool{}
+		for _, r := range b.refused {
+			if !seen[r] {
+				seen[r] = true
+				out = append(out, *r)
+			}
+		}
+		for _, r := range b.others {
+			out = append(out, *r)
+		}
+	}
+	slices.SortFunc(out, func(a, b Refusal) int { return compare(a.Bridge+a.What, b.Bridge+b.What) })
+	return out
+}
+
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// Run does the work until ctx ends.
+func (h *Host) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-h.wake:
+		}
+		h.round(ctx)
+	}
+}
+
+// round synchronises new sessions and rolls out what is pending.
+func (h *Host) round(ctx context.Context) {
+	h.mu.Lock()
+	if !h.gate {
+		h.mu.Unlock()
+		return
+	}
+	var fresh []string
+	for name, b := range h.bridges {
+		if b.sess != nil && !b.synced {
+			fresh = append(fresh, name)
+		}
+	}
+	h.mu.Unlock()
+	slices.Sort(fresh)
+	for _, name := range fresh {
+		h.sync(ctx, name)
+	}
+	h.rollOut(ctx)
+}
+
+// sync reads a new session's bridge back and makes the difference to what is desired its pending change.
+func (h *Host) sync(ctx context.Context, name string) {
+	h.mu.Lock()
+	b := h.bridge(name)
+	s := b.sess
+	h.mu.Unlock()
+	if s == nil {
+		return
+	}
+	tctx, cancel := context.WithTimeout(ctx, 2*h.cfg.Timeout)
+	defer cancel()
+	have, err := s.Read(tctx)
+	if err != nil {
+		h.fail(name, s, fmt.Errorf("read flows back: %w", err))
+		return
+	}
+	var want *derive.Desired
+	err = h.cfg.Engine.Desired(ctx, h.cfg.Host, name, func(d *derive.Desired, rev int64) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		// What was pending is part of d; what comes from here on is merged behind the difference.
+		want, b.change = d, session.NewChange()
+		h.rev = max(h.rev, rev)
+	})
+	if err != nil {
+		return // the engine is stopping
+	}
+	diff := session.Diff(want, have, name != pipeline.BrInt && name != pipeline.BrTun)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if b.sess != s {
+		return
+	}
+	diff.Then(b.change)
+	b.change, b.synced = diff, true
+	b.refused, b.others = map[pipeline.Key]*Refusal{}, nil
+	b.status.Synced, b.status.Foreign = true, have.Foreign
+	b.total = [3]int{len(want.Flows), len(want.Groups), len(want.Meters)}
+	if b.change.Empty() {
+		b.settle()
+	}
+	h.cfg.Logger.Info("read bridge back", zap.String("host", string(h.cfg.Host)), zap.String("bridge", name),
+		zap.Int("flows", len(have.Flows)), zap.Int("foreign", have.Foreign), zap.Int("to_set", len(diff.Set)), zap.Int("to_delete", len(diff.Del)))
+}
+
+// settle says that the bridge holds what is desired, what it refused excepted.
+func (b *bridge) settle() {
+	b.status.Desired, b.status.Flows = b.total[0], b.total[0]-len(b.refused)
+	b.status.Groups, b.status.Meters = b.total[1], b.total[2]
+}
+
+type job struct {
+	name string
+	sess Session
+	c    *session.Change
+}
+
+// rollOut sends all pending changes in three steps.
+func (h *Host) rollOut(ctx context.Context) {
+	h.mu.Lock()
+	var jobs []job
+	intUp := false
+	for name, b := range h.bridges {
+		if b.sess == nil || !b.synced {
+			continue
+		}
+		intUp = intUp || name == pipeline.BrInt
+		if !b.change.Empty() {
+			jobs = append(jobs, job{name, b.sess, b.change})
+			b.change = session.NewChange()
+		}
+	}
+	rev := h.rev
+	h.mu.Unlock()
+	slices.SortFunc(jobs, func(a, b job) int { return compare(a.name, b.name) })
+	ok := true
+	for _, j := range jobs {
+		if j.name != pipeline.BrInt {
+			ok = h.apply(ctx, j, j.c.Additions()) && ok
+		}
+	}
+	for _, j := range jobs {
+		if j.name == pipeline.BrInt {
+			ok = h.apply(ctx, j, j.c) && ok
+		}
+	}
+	for _, j := range jobs {
+		if j.name != pipeline.BrInt {
+			ok = h.apply(ctx, j, j.c.Removals()) && ok
+		}
+	}
+	if intUp && ok && h.cfg.Applied != nil {
+		h.cfg.Applied(rev)
+	}
+}
+
+// apply sends one bridge's part and reports whether the session still stands. What the switch refuses is taken out with its unit and the rest is sent again.
+func (h *Host) apply(ctx context.Context, j job, c *session.Change) bool {
+	for !c.Empty() {
+		start := time.Now()
+		tctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
+		err := j.sess.Apply(tctx, c)
+		cancel()
+		if h.cfg.Observe != nil && err == nil {
+			h.cfg.Observe(j.name, time.Since(start), len(c.Set)+len(c.Del))
+		}
+		var rej *session.Rejected
+		switch {
+		case err == nil:
+			h.count(j.name, c)
+			return true
+		case errors.As(err, &rej):
+			if !h.refuse(ctx, j.name, c, rej) {
+				h.fail(j.name, j.sess, err)
+				return false
+			}
+		default:
+			h.fail(j.name, j.sess, err)
+			return false
+		}
+	}
+	return true
+}
+
+// refuse takes what was rejected out of c; false means that it was not in it, so trying again is no use.
+func (h *Host) refuse(ctx context.Context, name string, c *session.Change, rej *session.Rejected) bool {
+	r := &Refusal{Bridge: name, What: rej.What, Err: rej.Err}
+	removed := false
+	if rej.Key != nil {
+		unit, keys, err := h.cfg.Engine.UnitOf(ctx, h.cfg.Host, name, *rej.Key)
+		if err != nil {
+			return false
+		}
+		r.Unit, r.keys = unit, append(keys, *rej.Key)
+		for _, k := range r.keys {
+			if _, ok := c.Set[k]; ok {
+				delete(c.Set, k)
+				removed = true
+			}
+			if _, ok := c.Del[k]; ok && k == *rej.Key {
+				delete(c.Del, k)
+				removed = true
+			}
+		}
+	} else {
+		removed = c.Drop(rej)
+	}
+	h.cfg.Logger.Error("switch refused", zap.String("host", string(h.cfg.Host)), zap.String("bridge", name),
+		zap.String("what", rej.What), zap.String("unit", r.Unit), zap.Error(rej.Err))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.bridge(name)
+	b.status.LastError = rej.Error()
+	if rej.Key == nil {
+		b.others = append(b.others, r)
+	}
+	for _, k := range r.keys {
+		b.refused[k] = r
+	}
+	return removed
+}
+
+func (h *Host) count(name string, c *session.Change) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.bridge(name)
+	b.status.Sent += uint64(len(c.Set) + len(c.Del))
+	for k := range c.Set {
+		delete(b.refused, k)
+	}
+	for k := range c.Del {
+		delete(b.refused, k)
+	}
+	b.settle()
+}
+
+// fail ends a session that does not answer as it should; the switch connects again and is read back.
+func (h *Host) fail(name string, s Session, err error) {
+	h.cfg.Logger.Warn("switch session failed", zap.String("host", string(h.cfg.Host)), zap.String("bridge", name), zap.Error(err))
+	h.Disconnected(name, s, err)
+	s.Close()
+}

@@ -1,0 +1,209 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock/controller/binding"
+	"github.com/penstock/penstock/controller/rollout"
+	"github.com/penstock/penstock/controller/session"
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/ovsdb"
+	"github.com/penstock/penstock/store"
+)
+
+// runner runs one host while this process owns it: its database, its bindings, its bridges.
+//
+//	Own ─▶ database read, bindings agree ─▶ roll-outs open ─▶ … ─▶ ownership or host gone: all stops, flows stay
+type runner struct {
+	c    *Controller
+	host model.HostName
+	log  *zap.Logger
+	stop context.CancelFunc
+	done chan struct{}
+
+	mu    sync.Mutex
+	conf  *model.Host
+	owned *ownedHost // nil while another member owns the host
+	error string     // why the host cannot be run, for health
+}
+
+// ownedHost is what exists only while the host is owned.
+type ownedHost struct {
+	generation uint64
+	db         *ovsdb.DB
+	roll       *rollout.Host
+	bind       *binding.Worker
+	sessions   map[string]*session.Session // by bridge; under runner.mu
+	look       chan struct{}               // has observe look now; capacity 1
+}
+
+func (c *Controller) newRunner(ctx context.Context, h *model.Host) *runner {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &runner{c: c, host: model.HostName(h.ID), conf: h, stop: cancel, done: make(chan struct{}),
+		log: c.cfg.Logger.With(zap.String("host", h.ID))}
+	go func() {
+		defer close(r.done)
+		if err := c.cfg.Store.Own(ctx, r.host, r.own); err != nil && ctx.Err() == nil {
+			r.log.Error("cannot run host", zap.Error(err))
+		}
+	}()
+	return r
+}
+
+// update takes over a changed configuration of the host.
+func (r *runner) update(h *model.Host) {
+	r.mu.Lock()
+	r.conf = h
+	o := r.owned
+	r.mu.Unlock()
+	if o != nil {
+		r.setDesired(o)
+	}
+}
+
+func (r *runner) setDesired(o *ownedHost) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d, err := ovsdb.DesiredFor(r.conf, ovsdb.Options{Controllers: r.c.cfg.Advertise, Overlay: true})
+	if err == nil {
+		err = o.db.SetDesired(d)
+	}
+	r.error = ""
+	if err != nil {
+		r.error = err.Error()
+	}
+}
+
+// own runs the host until ctx, the ownership's, ends.
+func (r *runner) own(ctx context.Context, generation uint64) {
+	r.mu.Lock()
+	conf := r.conf
+	r.mu.Unlock()
+	db, err := ovsdb.New(ovsdb.Config{Host: r.host, Target: conf.OVSDB, TLS: r.c.cfg.OVSDBTLS, Logger: r.log.Named("ovsdb")})
+	if err != nil {
+		r.mu.Lock()
+		r.error = err.Error()
+		r.mu.Unlock()
+		<-ctx.Done()
+		return
+	}
+	o := &ownedHost{generation: generation, db: db, sessions: map[string]*session.Session{}, look: make(chan struct{}, 1)}
+	o.roll = rollout.New(rollout.Config{Host: r.host, Engine: r.c.loop, Logger: r.log.Named("rollout"), Applied: func(rev int64) { o.bind.Applied(rev) },
+		Observe: r.c.metrics.bundle})
+	o.bind = binding.New(binding.Config{Host: r.host, Store: r.c.cfg.Store, DB: db, Logger: r.log.Named("binding"),
+		Complete: o.roll.Open, Refused: o.refused})
+	r.setDesired(o)
+	r.mu.Lock()
+	r.owned = o
+	r.mu.Unlock()
+	r.log.Info("running host", zap.String("ovsdb", conf.OVSDB), zap.Uint64("generation", generation))
+	var wg sync.WaitGroup
+	for _, f := range []func(context.Context) error{db.Run, o.roll.Run, o.bind.Run, func(ctx context.Context) error { return r.observe(ctx, o) }} {
+		wg.Go(func() {
+			if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				r.log.Error("host stopped", zap.Error(err))
+			}
+		})
+	}
+	<-ctx.Done()
+	r.mu.Lock()
+	r.owned = nil
+	var open []*session.Session
+	for _, s := range o.sessions {
+		open = append(open, s)
+	}
+	r.mu.Unlock()
+	for _, s := range open {
+		s.Close()
+	}
+	wg.Wait()
+}
+
+// refused reports whether a switch would not take flows of a port.
+func (o *ownedHost) refused(id model.PortID) bool {
+	for _, r := range o.roll.Refusals() {
+		if strings.Contains(r.Unit, string(id)) {
+			return true
+		}
+	}
+	return false
+}
+
+// recordSoon has observe look at the host's state without waiting for its next turn.
+func (r *runner) recordSoon(o *ownedHost) {
+	select {
+	case o.look <- struct{}{}:
+	default:
+	}
+}
+
+// observe keeps the host's observed state in the store.
+func (r *runner) observe(ctx context.Context, o *ownedHost) error {
+	sub := o.db.Subscribe()
+	defer sub.Close()
+	t := time.NewTicker(r.c.cfg.LivenessInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-sub.C():
+			if !sub.Take().Other {
+				continue
+			}
+		case <-o.look:
+		case <-t.C:
+		}
+		if err := r.record(ctx, o); err != nil && ctx.Err() == nil {
+			r.log.Warn("cannot record the host's state", zap.Error(err))
+		}
+	}
+}
+
+// record writes the host's state if it differs from what is recorded.
+func (r *runner) record(ctx context.Context, o *ownedHost) error {
+	s := o.db.State()
+	now := &model.HostState{Host: r.host, OVSVersion: s.OVSVersion, Bridges: map[string]uint64{}}
+	for _, b := range s.Bridges {
+		if b.Owned {
+			now.Bridges[b.Name] = b.DatapathID
+		}
+		if b.Name == ovsdb.BridgeInt {
+			if now.Datapath = b.DatapathType; now.Datapath == "" {
+				now.Datapath = "system"
+			}
+		}
+	}
+	r.mu.Lock()
+	now.Alive = s.Connected && o.sessions[ovsdb.BridgeInt] != nil
+	r.mu.Unlock()
+	if sameHostState(r.c.cfg.Store.View(), now) {
+		return nil
+	}
+	_, err := r.c.cfg.Store.Update(ctx, store.Meta{Author: "penstockd", Request: "state of host " + string(r.host)}, func(tx *store.Tx) error {
+		v := tx.View()
+		if sameHostState(v, now) {
+			return nil
+		}
+		now.Since = time.Now().UTC().Truncate(time.Second)
+		if old, ok := v.HostState(r.host); ok && old.Alive == now.Alive {
+			now.Since = old.Since
+		}
+		tx.Put(model.HostStates, now)
+		return nil
+	})
+	return err
+}
+
+func sameHostState(v model.View, now *model.HostState) bool {
+	old, ok := v.HostState(now.Host)
+	return ok && old.Alive == now.Alive && old.OVSVersion == now.OVSVersion && old.Datapath == now.Datapath &&
+		fmt.Sprint(old.Bridges) == fmt.Sprint(now.Bridges)
+}

@@ -1,0 +1,236 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/penstock/penstock/openflow"
+	"github.com/penstock/penstock/pipeline"
+)
+
+// Session is one bridge's connection. Read and Apply are called by one goroutine at a time (rollout's); SendPacket
+// and Flows by any.
+type Session struct {
+	conn   *openflow.Conn
+	bridge string
+	role   pipeline.Role
+	meters map[uint32]pipeline.Meter // installed, since OpenFlow has no add-or-modify for meters
+	// undecoded counts flows of a form that is not known since the session began.
+	undecoded atomic.Uint64
+}
+
+// Open makes a bridge's connection ours: primary role with the generation, packet-ins in NXT_PACKET_IN2 form.
+func Open(ctx context.Context, conn *openflow.Conn, bridge string, role pipeline.Role, generation uint64) (*Session, error) {
+	s := &Session{conn: conn, bridge: bridge, role: role, meters: map[uint32]pipeline.Meter{}}
+	if _, err := conn.Request(ctx, &openflow.RoleRequest{Role: openflow.RolePrimary, Generation: generation}); err != nil {
+		return nil, fmt.Errorf("take the primary role: %w", err)
+	}
+	// Whole packets to the controller where a flow's controller action does not say how much.
+	if err := conn.Transact(ctx, &openflow.SetPacketInFormat{Format: openflow.PacketIn2Format}, &openflow.SetConfig{MissSendLen: 0xffff}); err != nil {
+		return nil, fmt.Errorf("set up packet-ins: %w", err)
+	}
+	return s, nil
+}
+
+// Close ends the connection.
+func (s *Session) Close() error { return s.conn.Close() }
+
+// Done is closed when the connection has ended; Err then says why.
+func (s *Session) Done() <-chan struct{} { return s.conn.Done() }
+
+// Err is why the connection ended.
+func (s *Session) Err() error { return s.conn.Err() }
+
+// SendPacket sends a frame out of a port. It implements dispatch.Sender.
+func (s *Session) SendPacket(outPort uint32, frame []byte) error {
+	acts := [1]openflow.Action{openflow.Output{Port: openflow.Port(outPort)}}
+	_, err := s.conn.TrySend(&openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Actions: acts[:], Data: frame})
+	return err
+}
+
+// Flows reads flows with their statistics; f is called for each. What this library cannot read is left out and
+// counted.
+func (s *Session) Flows(ctx context.Context, req openflow.FlowRequest, f func(*openflow.Flow)) error {
+	for flow, err := range s.conn.Flows(ctx, &req) {
+		var entry *openflow.EntryError
+		switch {
+		case err == nil:
+			f(flow)
+		case errors.As(err, &entry):
+			s.undecoded.Add(1) // a foreign flow of a form that is not known: it is left alone
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// Read reads the bridge back.
+func (s *Session) Read(ctx context.Context) (*Installed, error) {
+	in := &Installed{Flows: map[pipeline.Key]pipeline.Flow{}, Groups: map[uint32]pipeline.Group{}, Meters: map[uint32]pipeline.Meter{}}
+	learned := map[pipeline.Hold]struct{}{}
+	var buf []byte
+	err := s.Flows(ctx, openflow.FlowRequest{Table: openflow.AllTables}, func(f *openflow.Flow) {
+		c := pipeline.Cookie(f.Cookie)
+		if !c.Ours() {
+			in.Foreign++
+			return
+		}
+		if t := pipeline.TableOf(s.role, f.Table); t != nil && t.Learned {
+			learned[pipeline.Hold{Bridge: s.bridge, Table: f.Table, Cookie: c}] = struct{}{}
+			return
+		}
+		var pf pipeline.Flow
+		buf = f.Match.AppendOXM(buf[:0])
+		pf.Key = pipeline.Key{Table: f.Table, Priority: f.Priority, Match: string(buf)}
+		var err error
+		if buf, err = openflow.AppendInstructions(buf[:0], f.Actions); err != nil {
+			buf = append(buf[:0], 0xff) // never equal to what is desired: it will be replaced
+		}
+		pf.Actions, pf.Cookie = string(buf), c
+		if f.IdleTimeout != 0 || f.HardTimeout != 0 || f.Flags != 0 {
+			pf.Actions += "\xff" // none of ours has them: replace it
+		}
+		in.Flows[pf.Key] = pf
+	})
+	if err != nil {
+		return nil, err
+	}
+	for h := range learned {
+		in.Learned = append(in.Learned, h)
+	}
+	groups, err := s.conn.Multipart(ctx, &openflow.MultipartRequest{Type: openflow.MultipartGroupDesc})
+	if err != nil {
+		return nil, err
+	}
+	for g, err := range groups.Groups() {
+		if err == nil {
+			in.Groups[g.ID] = pipeline.MakeGroup(*g)
+		}
+	}
+	meters, err := s.conn.Multipart(ctx, &openflow.MeterRequest{Meter: openflow.MeterAll, Config: true})
+	if err != nil {
+		return nil, err
+	}
+	clear(s.meters)
+	for x, err := range meters.Meters() {
+		if err == nil {
+			m := fromMeter(x)
+			in.Meters[m.ID], s.meters[m.ID] = m, m
+		}
+	}
+	return in, nil
+}
+
+// firstFailure gives the first message of n that a switch refused, nil if it is no such error.
+func firstFailure(err error, n int) *openflow.Failure {
+	var be *openflow.BatchError
+	if errors.As(err, &be) && len(be.Failures) > 0 && be.Failures[0].Index < n {
+		return &be.Failures[0]
+	}
+	return nil
+}
+
+// encoded is a whole message that was encoded before.
+type encoded string
+
+// Name is the name for logs.
+func (encoded) Name() string { return "encoded message" }
+
+// AppendTo appends the message.
+func (m encoded) AppendTo(b []byte) []byte { return append(b, m...) }
+
+func (encoded) String() string { return "encoded message" }
+
+// flowMod makes the message of a flow; the instructions go as they are.
+func flowMod(c openflow.FlowCommand, f *pipeline.Flow) *openflow.FlowMod {
+	m := &openflow.FlowMod{Command: c}
+	m.Table, m.Priority = f.Table, f.Priority
+	m.Match, _ = openflow.DecodeOXM([]byte(f.Match)) // what encoded it was a Match
+	if c == openflow.FlowAdd {
+		m.Cookie = uint64(f.Cookie)
+		if f.Actions != "" {
+			m.Actions = []openflow.Action{openflow.RawInstruction{Bytes: f.Actions}}
+		}
+	}
+	return m
+}
+
+// Apply sends a change: meters first, since they cannot ride in a bundle, then one ordered atomic bundle of groups,
+// flows, and removals, then what nothing uses any more; each with its barrier. When the switch refuses something
+// the error is a *Rejected, and nothing of the bundle is done.
+func (s *Session) Apply(ctx context.Context, c *Change) error {
+	if err := s.setMeters(ctx, c); err != nil {
+		return err
+	}
+	msgs, names := s.bundle(c)
+	if len(msgs) > 0 {
+		err := s.conn.Bundle(ctx, openflow.BundleAtomic|openflow.BundleOrdered, msgs)
+		if f := firstFailure(err, len(names)); f != nil {
+			return names[f.Index].reject(f.Err)
+		}
+		if err != nil {
+			return fmt.Errorf("bundle of %d: %w", len(msgs), err)
+		}
+	}
+	return s.deleteMeters(ctx, c)
+}
+
+// part names what a message of a bundle was about.
+type part struct {
+	flow  *pipeline.Flow
+	group uint32
+}
+
+func (p part) reject(err error) *Rejected {
+	if p.flow != nil {
+		k := p.flow.Key
+		text := "a flow"
+		if f, derr := p.flow.Decode(); derr == nil {
+			text = f.String()
+		}
+		return &Rejected{Key: &k, What: text, Err: err}
+	}
+	g := p.group
+	return &Rejected{Group: &g, What: fmt.Sprintf("group %d", g), Err: err}
+}
+
+// bundle lays a change out in the order in which it must be done. Leaves of group trees come before the groups that
+// point at them: their ids are higher.
+func (s *Session) bundle(c *Change) (msgs []openflow.Message, parts []part) {
+	n := len(c.Set) + len(c.Del) + len(c.SetGroups) + len(c.DelGroups) + len(c.Forget)
+	msgs, parts = make([]openflow.Message, 0, n), make([]part, 0, n)
+	add := func(m openflow.Message, p part) { msgs, parts = append(msgs, m), append(parts, p) }
+	for _, id := range descending(c.SetGroups) {
+		g := c.SetGroups[id]
+		add(encoded(g.Mod), part{group: id})
+	}
+	for _, f := range sortedFlows(c.Set) {
+		add(flowMod(openflow.FlowAdd, &f), part{flow: &f})
+	}
+	for _, f := range sortedFlows(c.Del) {
+		add(flowMod(openflow.FlowDeleteStrict, &f), part{flow: &f})
+	}
+	for h := range c.Forget {
+		add(&openflow.FlowMod{Command: openflow.FlowDelete, Flow: openflow.Flow{Table: h.Table, Cookie: uint64(h.Cookie)}, CookieMask: ^uint64(0)}, part{flow: &pipeline.Flow{Key: pipeline.Key{Table: h.Table}, Cookie: h.Cookie}})
+	}
+	ids := descending(c.DelGroups)
+	slices.Reverse(ids)
+	for _, id := range ids {
+		add(&openflow.GroupMod{Command: openflow.GroupDelete, Group: openflow.GroupDesc{ID: id}}, part{group: id})
+	}
+	return msgs, parts
+}
+
+func descending[V any](m map[uint32]V) []uint32 {
+	out := make([]uint32, 0, len(m))
+	for id := range m {
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	slices.Reverse(out)
+	return out
+}
