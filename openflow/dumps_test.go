@@ -87,3 +87,40 @@ func overTheWire(f *Flow) (*Flow, error) {
 	g.Actions, err = DecodeInstructions(b)
 	return &g, err
 }
+
+// TestGroupAndMeterDumpsRoundTrip does the same for groups and meters.
+func TestGroupAndMeterDumpsRoundTrip(t *testing.T) {
+	check := func(file, want string, got Entry, err error, wire MultipartType) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %s: %v", file, want, err)
+			return
+		}
+		reply := NewMultipartReply(wire, got)
+		if text := strings.TrimSpace(strings.TrimPrefix(reply.String(), reply.Name()+":")); text != want {
+			t.Errorf("%s:\n got %s\nwant %s", file, text, want)
+		}
+		again, err := Decode(reply.AppendTo(nil))
+		if err != nil {
+			t.Errorf("%s: %s: %v", file, want, err)
+		} else if again.String() != reply.String() {
+			t.Errorf("%s over the wire:\n got %s\nwant %s", file, again, reply)
+		}
+	}
+	for file, lines := range dumpLines(t, "*.groups") {
+		for _, line := range lines {
+			g, err := ParseGroup(line)
+			check(file, line, &g, err, MultipartGroupDesc)
+		}
+	}
+	for file, lines := range dumpLines(t, "*.meters") { // a meter has a line, and one for each band
+		for i := 0; i < len(lines); {
+			text := lines[i]
+			for i++; i < len(lines) && strings.HasPrefix(lines[i], "type="); i++ {
+				text += "\n" + lines[i]
+			}
+			m, err := ParseMeter(text)
+			check(file, text, &m, err, MultipartMeterConfig)
+		}
+	}
+}
