@@ -128,7 +128,7 @@ var fdbColumns = []field[opapi.FDBEntry]{
 	{"NETWORK", func(e opapi.FDBEntry) string { return nameOr(e.NetworkName, e.NetworkID) }},
 	{"MAC", func(e opapi.FDBEntry) string { return e.MAC }},
 	{"PORT", func(e opapi.FDBEntry) string { return nameOr(e.PortName, e.PortID) }},
-	{"IDLE", func(e opapi.FDBEntry) string { return strconv.Itoa(e.IdleAge) + "s" }},
+	{"AGE", func(e opapi.FDBEntry) string { return strconv.Itoa(e.Age) + "s" }},
 }
 
 var objectColumns = []field[opapi.Object]{

@@ -129,5 +129,5 @@ type FDBEntry struct {
 	MAC         string `json:"mac"`
 	PortID      string `json:"port_id"` // that the MAC is behind
 	PortName    string `json:"port_name"`
-	IdleAge     int    `json:"idle_age"` // seconds since the last frame from it
+	Age         int    `json:"age"` // seconds since it was learned
 }
