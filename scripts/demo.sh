@@ -29,7 +29,7 @@ step() { n=$((n + 1)); printf '\n== %d. %s\n' "$n" "$*"; }
 say() { printf '   %s\n' "$*"; }
 # run COMMAND...: shows the command as a reader would type it, and its output.
 run() {
-	printf '   $ %s\n' "$(sed "s|$BIN/||g" <<<"$*")"
+	printf '   $ %s\n' "$*"
 	"$@" 2>&1 | sed 's/^/     /'
 }
 fail() {
@@ -56,6 +56,8 @@ at_host() { if [ -n "$host_ns" ]; then ip netns exec "$host_ns" "$@"; else "$@";
 in_vm() { local vm=$1; shift; ip netns exec "$id.$vm" "$@"; }
 vsctl() { ovs-vsctl --timeout=20 --db="$ovsdb" "$@"; }
 ctl() { at_host "$BIN/penstockctl" --endpoint "http://$api" "$@"; }
+# in_place NAMESPACE COMMAND...: becomes the command, so that the pid of a subshell that ends with it is its pid.
+in_place() { if [ -n "$1" ]; then exec ip netns exec "$@"; else exec "${@:2}"; fi; }
 # shown: like run, for penstockctl.
 shown() {
 	printf '   $ penstockctl %s\n' "$*"
@@ -65,7 +67,7 @@ shown() {
 background() {
 	local log=$dir/$1.log
 	shift
-	at_host "$@" >>"$log" 2>&1 </dev/null & # ip netns exec becomes the command, so $! is its pid
+	(in_place "$host_ns" "$@") >>"$log" 2>&1 </dev/null &
 	pid=$!
 	pids+=("$pid")
 }
@@ -141,7 +143,7 @@ new_vm() {
 lease() {
 	local vm=$1
 	rm -f "$dir/lease.$vm"
-	in_vm "$vm" env LEASE="$dir/lease.$vm" udhcpc -f -q -n -i eth0 -s "$dir/udhcpc.script" -t 10 -T 1 -A 1 >"$dir/udhcpc.$vm.log" 2>&1 ||
+	in_vm "$vm" env LEASE="$dir/lease.$vm" udhcpc -f -q -n -i eth0 -s "$dir/udhcpc.script" -t 10 -T 1 -A 1 -O mtu -O staticroutes >"$dir/udhcpc.$vm.log" 2>&1 ||
 		{ cat "$dir/udhcpc.$vm.log" >&2; fail "$vm got no lease"; }
 	ip_of[$vm]=$(sed -n 's/^ip=//p' "$dir/lease.$vm")
 }
@@ -155,11 +157,13 @@ start_penstockd() {
 	penstockd=$pid
 	wait_for 60 "penstockd to answer" ctl status
 	wait_for 60 "penstockd to bring the bridges in sync" in_sync
+	kill -0 "$penstockd" 2>/dev/null || fail "penstockd ended"
 }
 in_sync() { # every bridge is connected and synced
 	local t
 	t=$(ctl switch list -o value) && [ -n "$t" ] && ! awk -F'\t' '$4 != "yes" || $5 != "yes" {bad = 1} END {exit !bad}' <<<"$t"
 }
+installed() { [ "$(vsctl get Interface "${tap_of[$1]}" external_ids:penstock-installed | tr -d '"')" = true ]; }
 active() { [ "$(ctl port show "$1" -o value -c status)" = ACTIVE ]; }
 
 # --- the steps
@@ -211,6 +215,13 @@ hosts:
 YAML
 	sed 's/^/     /' "$dir/penstock.yaml"
 	start_penstockd
+	if [ -n "$host_ns" ]; then # the way out: br-ex with a cable to a namespace that stands for the outside
+		new_namespace "$id.outside"
+		at_host ip link add uplink type veth peer name eth0 netns "$id.outside"
+		at_host ip link set uplink up
+		vsctl add-port br-ex uplink
+	fi
+	wait_for 20 "penstockd to be healthy" ctl health --check
 	shown status
 }
 
@@ -234,7 +245,7 @@ step_plug() {
 	for vm in web1 web2 red1; do
 		new_vm "$vm" "$vm"
 		wait_for 20 "port $vm to be ACTIVE" active "$vm"
-		[ "$(vsctl get Interface "${tap_of[$vm]}" external_ids:penstock-installed)" = '"true"' ] || fail "no penstock-installed=true on $vm"
+		wait_for 20 "penstock-installed=true on $vm" installed "$vm"
 		say "$vm: ${tap_of[$vm]} ${mac_of[$vm]} ACTIVE, penstock-installed=true"
 	done
 }
@@ -295,12 +306,13 @@ of_target() { if [ -n "$host_ns" ]; then echo "unix:$dir/$1.mgmt"; else echo "$1
 
 step_restart() {
 	step "penstockd is killed under a ping of 100 a second: no packet is lost"
-	in_vm web1 ping -n -q -i 0.01 -W 2 "${ip_of[web2]}" >"$dir/ping.log" 2>&1 &
+	(in_place "$id.web1" ping -n -q -i 0.01 -W 2 "${ip_of[web2]}") >"$dir/ping.log" 2>&1 &
 	local ping=$! sent=0 received=0 mods
 	pids+=("$ping")
 	sleep 1
 	kill -KILL "$penstockd"
 	wait "$penstockd" 2>/dev/null || true
+	if ctl status >/dev/null 2>&1; then fail "penstockd still answers after it was killed"; fi
 	say "killed; a second passes"
 	sleep 1
 	start_penstockd
