@@ -14,6 +14,8 @@ const DefaultPort = "6653"
 
 // Dial connects to a switch and makes the handshake. Targets are those of ovs-vsctl set-controller and ovs-ofctl:
 // tcp:HOST[:PORT], ssl:HOST[:PORT] (with opt.TLS), unix:PATH, e.g. a bridge's own unix:/var/run/openvswitch/br0.mgmt.
+// On that socket Open vSwitch sends no packet-ins, port status or flow-removed until a SetConfig makes miss_send_len
+// more than 0.
 func Dial(ctx context.Context, target string, opt Options) (*Conn, error) {
 	network, addr, secure, err := parseTarget(target, opt.TLS)
 	if err != nil {
