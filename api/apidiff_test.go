@@ -68,8 +68,9 @@ func serve(t testing.TB, change func(*api.Config)) string {
 }
 
 // drop are attributes of the reference that we do not have.
-//   - a port's revision_number counts the reference's database flushes, which no client can foresee.
-var drop = map[string][]string{"port": {"revision_number"}}
+//   - the revision_number of ports and routers counts the reference's database flushes, which no client can foresee.
+//   - port forwardings have their own issue.
+var drop = map[string][]string{"port": {"revision_number"}, "router": {"revision_number", "gw_port_id", "ha_vr_id"}, "floatingip": {"port_forwardings"}}
 
 func replay(t testing.TB, base, name string, cases []apidiff.Case) []apidiff.Answer {
 	t.Helper()

@@ -8,7 +8,8 @@ import (
 
 // declare lists every resource, ready for use. The declarations never change after that.
 var declare = sync.OnceValue(func() []*Resource {
-	l := []*Resource{networkResource, subnetResource, portResource, secgroupResource, ruleResource, addressGroupResource}
+	l := []*Resource{networkResource, subnetResource, portResource, secgroupResource, ruleResource, addressGroupResource,
+		routerResource, floatingipResource}
 	for _, r := range l {
 		r.index()
 	}
@@ -32,10 +33,6 @@ func networkShared(c *call, n *model.Network) bool { return n.Shared }
 func networkScope(c *call, n *model.Network, version int) any { return nil }
 
 func (c *call) sharedByRBAC(kind, id string) bool { return false }
-
-func (c *call) ownedPort(p *model.Port) bool { return false }
-
-func (c *call) forgetPort(p *model.Port) error { return nil }
 
 func (c *call) defaultPool(version int64) (string, error) {
 	return "", badResource("subnets", "No default subnetpool found for IPv%d", version)

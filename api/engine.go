@@ -274,7 +274,10 @@ func (c *call) allowed(verb string, r *Resource, o model.Object, in Values, give
 
 // ruleText names an attribute's rule, and those of its items' keys that were given.
 func (a *Attr) ruleText(name string, v any) string {
-	l, _ := v.([]any)
+	l, ok := v.([]any)
+	if !ok {
+		l = []any{v}
+	}
 	var subs []string
 	for _, k := range a.Sub {
 		if slices.ContainsFunc(l, func(x any) bool { m, _ := x.(map[string]any); return has(m, k) }) {

@@ -191,6 +191,9 @@ func portStatus(c *call, p *model.Port) string {
 	if p.DeviceOwner == model.OwnerDHCP && ownDHCPPort(p) {
 		return model.StatusActive
 	}
+	if p.DeviceOwner == model.OwnerFloatingIP {
+		return "N/A"
+	}
 	return c.view().Status(model.PortID(p.ID))
 }
 
@@ -324,6 +327,9 @@ func updatePort(c *call, old, o model.Object, in Values) error {
 		if err := c.changeMAC(was, p, in); err != nil {
 			return err
 		}
+	}
+	if in.has("fixed_ips") && isRouterPort(was.DeviceOwner) && c.ownedPort(was) {
+		return badResource("ports", "IP updates for port %s are not allowed", p.ID)
 	}
 	if l, ok := in["fixed_ips"].([]any); ok || p.MAC != was.MAC {
 		if err := c.changeAddresses(was, p, l, ok); err != nil {

@@ -40,6 +40,8 @@ var (
 	Bindings     = &Table{Name: "binding", Observed: true, New: func() Object { return new(Binding) }}
 	PortStatuses = &Table{Name: "portstatus", Observed: true, New: func() Object { return new(PortStatus) }}
 	HostStates   = &Table{Name: "hoststate", Observed: true, New: func() Object { return new(HostState) }}
+	// PhysicalNetworks are numbers given, not intent: hence without history.
+	PhysicalNetworks = &Table{Name: "physicalnetwork", Observed: true, New: func() Object { return new(PhysicalNetwork) }}
 )
 
 // The indexes.
@@ -86,6 +88,13 @@ var (
 		p := o.(*Port)
 		return one(string(p.NetworkID), p.MAC.String())
 	})
+	// PortsManyMACs is the network of every port for which Port.ManyMACs holds.
+	PortsManyMACs = index(Ports, "manymacs", func(o Object) []string {
+		if p := o.(*Port); p.ManyMACs() {
+			return one(string(p.NetworkID))
+		}
+		return nil
+	})
 	// PortsByKey finds the port of a key, as registers and packet-in userdata carry it.
 	PortsByKey = index(Ports, "key", func(o Object) []string { return one(strconv.FormatUint(uint64(o.(*Port).Key), 10)) })
 	// NetworksByKey finds the network of a key.
@@ -122,8 +131,8 @@ func index(t *Table, name string, keys func(Object) []string) *Index {
 
 // Tables lists every table, in a fixed order.
 func Tables() []*Table {
-	return []*Table{Networks, Subnets, Ports, Hosts, Bindings, PortStatuses, HostStates,
-		SecurityGroups, SecurityGroupRules, AddressGroups}
+	return []*Table{Networks, Subnets, Ports, Hosts, Bindings, PortStatuses, HostStates, PhysicalNetworks,
+		SecurityGroups, SecurityGroupRules, AddressGroups, Routers, FloatingIPs}
 }
 
 // TableByName finds a table, nil if there is none.

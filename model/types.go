@@ -146,6 +146,25 @@ type Port struct {
 	DNSName             string         `json:"dns_name,omitempty"`
 }
 
+// ManyMACs says whether frames of the port may have another source than its own MAC address: without port security,
+// or with an address pair of another MAC. Such addresses are learned, all others are known.
+func (p *Port) ManyMACs() bool {
+	return !p.PortSecurity || slices.ContainsFunc(p.AllowedAddressPairs, func(a AddressPair) bool { return !a.MAC.IsZero() && a.MAC != p.MAC })
+}
+
+// PhysicalNetwork is the number that a physical network of bridge mappings has on every host: OpenFlow port numbers
+// follow from it. It is given, once and for all, in the transaction that writes the first host that maps the name.
+type PhysicalNetwork struct {
+	Name   string `json:"name"`
+	Number uint32 `json:"number"` // 1…MaxPhysical
+}
+
+// MaxPhysical is how many physical networks there may be.
+const MaxPhysical = 999
+
+// ObjectID implements Object.
+func (p *PhysicalNetwork) ObjectID() string { return p.Name }
+
 // Host is one Open vSwitch host as configured.
 type Host struct {
 	Meta                             // Name is the host's name, ID equals it

@@ -112,6 +112,26 @@ func (v View) DHCPPort(id NetworkID) (*Port, bool) {
 // Host finds a configured host by name.
 func (v View) Host(name HostName) (*Host, bool) { return get[*Host](v, Hosts, string(name)) }
 
+// PhysicalNetwork finds the number of a physical network.
+func (v View) PhysicalNetwork(name string) (*PhysicalNetwork, bool) {
+	return get[*PhysicalNetwork](v, PhysicalNetworks, name)
+}
+
+// HasManyMACs reports whether a network has a port for which Port.ManyMACs holds.
+func (v View) HasManyMACs(n NetworkID) bool { return len(v.src.Keys(PortsManyMACs, string(n))) > 0 }
+
+// Place is the one binding of a port to which other hosts send: that on the port's HostID, or the first by host when
+// there is none there. While a port migrates it has two bindings; one without an OpenFlow port does not count.
+func (v View) Place(p *Port) (*Binding, bool) {
+	var place *Binding
+	for _, b := range v.BindingsOf(PortID(p.ID)) {
+		if b.OFPort != 0 && (place == nil || b.Host == p.HostID) {
+			place = b
+		}
+	}
+	return place, place != nil
+}
+
 // Binding finds a port's binding on a host.
 func (v View) Binding(host HostName, id PortID) (*Binding, bool) {
 	return get[*Binding](v, Bindings, string(host)+"/"+string(id))

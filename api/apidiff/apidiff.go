@@ -232,6 +232,16 @@ var (
 	sets    = regexp.MustCompile(`\{'[^{}:]*'\}`)
 )
 
+// asked reports whether a request named an address as one to have.
+func (r *Runner) asked(a string) bool {
+	for _, form := range []string{`ip_address":"` + a + `"`, `gateway_ip":"` + a + `"`} {
+		if strings.Contains(r.sent, form) {
+			return true
+		}
+	}
+	return false
+}
+
 // text replaces what is random in a string.
 func (r *Runner) text(s, key string) string {
 	if name, ok := r.names[s]; ok && len(s) > 8 {
@@ -260,13 +270,13 @@ func (r *Runner) text(s, key string) string {
 	})
 	switch key {
 	case "ip_address", "fixed_ip_address", "floating_ip_address":
-		if address.MatchString(s) && !strings.Contains(r.sent, s) {
+		if address.MatchString(s) && !r.asked(s) {
 			return "<ip>"
 		}
 	case "hostname", "fqdn":
 		if h, _, _ := strings.Cut(strings.TrimPrefix(s, "host-"), ".openstacklocal."); strings.HasPrefix(s, "host-") {
 			v4, v6 := strings.ReplaceAll(h, "-", "."), strings.ReplaceAll(h, "-", ":")
-			if !strings.Contains(r.sent, v4) && !strings.Contains(r.sent, v6) {
+			if !r.asked(v4) && !r.asked(v6) {
 				return strings.Replace(s, h, "<ip>", 1)
 			}
 		}
