@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -131,6 +132,11 @@ func (c *Controller) changed(ctx context.Context, changes []model.Change) {
 		switch ch.Table {
 		case model.Ports:
 			ports = append(ports, model.PortID(ch.ID()))
+		case model.Bindings: // a binding that comes or goes may let another host of the port act
+			if (ch.Old == nil) != (ch.New == nil) {
+				_, id, _ := strings.Cut(ch.ID(), "/")
+				ports = append(ports, model.PortID(id))
+			}
 		case model.Hosts:
 			c.hostChanged(ctx, ch)
 		}
@@ -162,8 +168,12 @@ func (c *Controller) hostChanged(ctx context.Context, ch model.Change) {
 		}
 	}
 	if r != nil {
-		r.stop()
 		delete(c.runners, name)
+		if h == nil {
+			go r.leave()
+		} else {
+			r.stop()
+		}
 	}
 	if h != nil {
 		c.runners[name] = c.newRunner(ctx, h)

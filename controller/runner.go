@@ -68,10 +68,25 @@ func (r *runner) update(h *model.Host) {
 	}
 }
 
+// undoTimeout bounds how long a host that is removed is tried to be put back as it was.
+const undoTimeout = 30 * time.Second
+
+// leave ends the running of a host that is removed: what was changed on it is put back.
+func (r *runner) leave() {
+	if o := r.current(); o != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
+		if err := o.db.Undo(ctx); err != nil {
+			r.log.Warn("could not put the removed host back as it was; its bridges keep their settings", zap.Error(err))
+		}
+		cancel()
+	}
+	r.stop()
+}
+
 func (r *runner) setDesired(o *ownedHost) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d, err := ovsdb.DesiredFor(r.conf, ovsdb.Options{Controllers: r.c.cfg.Advertise, Overlay: true})
+	d, err := ovsdb.DesiredFor(r.conf, ovsdb.Options{Controllers: r.c.cfg.Advertise, Overlay: true, Number: r.c.physicalNumber})
 	if err == nil {
 		err = o.db.SetDesired(d)
 	}
@@ -206,4 +221,12 @@ func sameHostState(v model.View, now *model.HostState) bool {
 	old, ok := v.HostState(now.Host)
 	return ok && old.Alive == now.Alive && old.OVSVersion == now.OVSVersion && old.Datapath == now.Datapath &&
 		fmt.Sprint(old.Bridges) == fmt.Sprint(now.Bridges)
+}
+
+// physicalNumber is a physical network's number, given in the store with the first host that maps it.
+func (c *Controller) physicalNumber(name string) uint32 {
+	if p, ok := c.cfg.Store.View().PhysicalNetwork(name); ok {
+		return p.Number
+	}
+	return 0
 }

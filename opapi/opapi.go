@@ -55,6 +55,43 @@ type Host struct {
 	Draining bool `json:"draining,omitempty"`
 }
 
+// HostSpec is a host as an operator wants it: the body of POST PathHosts.
+type HostSpec struct {
+	Name           string            `json:"name"`
+	OVSDB          string            `json:"ovsdb"`
+	TunnelIP       string            `json:"tunnel_ip,omitempty"`
+	DatapathType   string            `json:"datapath_type,omitempty"`
+	BridgeMappings map[string]string `json:"bridge_mappings,omitempty"` // physical network -> bridge
+	Tags           map[string]string `json:"tags,omitempty"`            // zone, rack, …
+	Draining       bool              `json:"draining,omitempty"`
+}
+
+// HostPatch is what of a host is to change: the body of PUT PathHosts/NAME. What is nil stays.
+type HostPatch struct {
+	OVSDB          *string            `json:"ovsdb,omitempty"`
+	TunnelIP       *string            `json:"tunnel_ip,omitempty"`
+	DatapathType   *string            `json:"datapath_type,omitempty"`
+	BridgeMappings *map[string]string `json:"bridge_mappings,omitempty"`
+	Tags           *map[string]string `json:"tags,omitempty"`
+	Draining       *bool              `json:"draining,omitempty"`
+}
+
+// Apply makes the change.
+func (p *HostPatch) Apply(s *HostSpec) {
+	set(&s.OVSDB, p.OVSDB)
+	set(&s.TunnelIP, p.TunnelIP)
+	set(&s.DatapathType, p.DatapathType)
+	set(&s.BridgeMappings, p.BridgeMappings)
+	set(&s.Tags, p.Tags)
+	set(&s.Draining, p.Draining)
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
 // Bridge is one bridge's OpenFlow session.
 type Bridge struct {
 	Name       string `json:"name"`

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,10 +16,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/api"
+	"github.com/penstock/penstock/api/operator"
 	"github.com/penstock/penstock/controller"
 	"github.com/penstock/penstock/internal/config"
 	"github.com/penstock/penstock/internal/version"
 	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/opapi"
 	"github.com/penstock/penstock/pipeline"
 	"github.com/penstock/penstock/store"
 )
@@ -55,7 +56,7 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 		Store: st, Logger: lg.Named("controller"), Registerer: reg, Socket: ofSocket, Advertise: cfg.OpenFlow.Advertise,
 		Settings: settings(cfg.PacketIn), DNSDomain: cfg.Networks.DNSDomain, Version: version.String(),
 	})
-	srv := api.New(api.Config{Store: st, Logger: lg, Networks: nets, Operator: ctl.Operator(reg), Registerer: reg})
+	srv := api.New(api.Config{Store: st, Logger: lg, Networks: nets, Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
 	mux := http.NewServeMux()
 	mux.Handle("/", srv)
 	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
@@ -90,19 +91,16 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 func seedHosts(ctx context.Context, st *store.Store, hosts []config.Host) error {
 	_, err := st.Update(ctx, store.Meta{Author: "penstockd", Request: "hosts of the configuration file"}, func(tx *store.Tx) error {
 		for _, h := range hosts {
-			want := &model.Host{Meta: model.Meta{ID: h.Name, Name: h.Name}, OVSDB: h.OVSDB, DatapathType: h.DatapathType, BridgeMappings: h.BridgeMappings}
-			if h.TunnelIP != "" {
-				want.TunnelIP = netip.MustParseAddr(h.TunnelIP) // checked by package config
+			want, err := operator.HostOf(opapi.HostSpec{Name: h.Name, OVSDB: h.OVSDB, TunnelIP: h.TunnelIP, DatapathType: h.DatapathType, BridgeMappings: h.BridgeMappings})
+			if err != nil {
+				return fmt.Errorf("configuration: %w", err)
 			}
 			if old, ok := tx.Get(model.Hosts, h.Name).(*model.Host); ok {
-				want.Meta, want.HostTags, want.Draining = old.Meta, old.HostTags, old.Draining
-				if fmt.Sprint(*old) == fmt.Sprint(*want) {
-					continue
-				}
-			} else {
-				want.Key = tx.NextKey()
+				want.HostTags, want.Draining = old.HostTags, old.Draining
 			}
-			tx.Put(model.Hosts, want)
+			if _, err := operator.PutHost(tx, want); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

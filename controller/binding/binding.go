@@ -5,7 +5,6 @@ package binding
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -272,16 +271,9 @@ func (w *Worker) want(v model.View, state *ovsdb.Snapshot, id model.PortID) (*mo
 	if !ok {
 		return nil, &Problem{"VIF_UNKNOWN", fmt.Sprintf("Interface %s on host %s has iface-id %s, but there is no such port: create the port or remove the Interface", vifs[0].Name, w.cfg.Host, id), id}
 	}
-	if p.HostID != "" && p.HostID != w.cfg.Host {
-		return nil, &Problem{"VIF_ELSEWHERE", fmt.Sprintf("Interface %s of port %s is on host %s, but the port's binding:host_id is %s: set it to %s or unplug the Interface here", vifs[0].Name, id, w.cfg.Host, p.HostID, w.cfg.Host), id}
-	}
 	cur, bound := v.Binding(w.cfg.Host, id)
-	if p.HostID == "" {
-		for _, b := range v.BindingsOf(id) {
-			if b.Host != w.cfg.Host {
-				return nil, &Problem{"VIF_TWICE", fmt.Sprintf("Interface %s of port %s is on host %s, but the port is bound on %s already: set the port's binding:host_id to the host that is right", vifs[0].Name, id, w.cfg.Host, b.Host), id}
-			}
-		}
+	if problem := w.elsewhere(v, p, vifs[0], bound); problem != nil {
+		return nil, problem
 	}
 	var problem *Problem
 	if len(vifs) > 1 {
@@ -302,6 +294,33 @@ func (w *Worker) want(v model.View, state *ovsdb.Snapshot, id model.PortID) (*mo
 	return &model.Binding{PortID: id, Host: w.cfg.Host, NetworkID: p.NetworkID, Interface: best.Name, OFPort: uint32(best.OFPort)}, problem
 }
 
+// elsewhere says why a port that has a VIF here is not to be bound here; nil if it is.
+//
+// A port is bound on the host that binding:host_id names, on the one that the migration profile names beside it,
+// and, without a host_id, on the first that shows the VIF. When host_id moves on, the old binding stays until the new
+// host has one, so that there is a place to send to at every moment.
+func (w *Worker) elsewhere(v model.View, p *model.Port, vif *ovsdb.VIF, bound bool) *Problem {
+	id := model.PortID(p.ID)
+	if h, ok := v.Host(w.cfg.Host); ok && h.Draining && !bound {
+		return &Problem{"HOST_DRAINING", fmt.Sprintf("Interface %s of port %s appeared on host %s, which is being drained: plug it elsewhere, or end the drain with penstockctl host drain --end %s", vif.Name, id, w.cfg.Host, w.cfg.Host), id}
+	}
+	switch to, _ := p.Profile["migrating_to"].(string); {
+	case p.HostID == w.cfg.Host || to == string(w.cfg.Host):
+		return nil
+	case p.HostID != "":
+		if _, there := v.Binding(p.HostID, id); bound && !there {
+			return nil
+		}
+		return &Problem{"VIF_ELSEWHERE", fmt.Sprintf("Interface %s of port %s is on host %s, but the port's binding:host_id is %s: set it to %s or unplug the Interface here", vif.Name, id, w.cfg.Host, p.HostID, w.cfg.Host), id}
+	}
+	for _, b := range v.BindingsOf(id) {
+		if b.Host != w.cfg.Host {
+			return &Problem{"VIF_TWICE", fmt.Sprintf("Interface %s of port %s is on host %s, but the port is bound on %s already: set the port's binding:host_id to the host that is right", vif.Name, id, w.cfg.Host, b.Host), id}
+		}
+	}
+	return nil
+}
+
 // staleStatus reports whether a port's recorded status cannot be right: ACTIVE here without a binding, or with the
 // port down.
 func (w *Worker) staleStatus(v model.View, id model.PortID, bound bool) bool {
@@ -318,29 +337,17 @@ func (w *Worker) put(tx *store.Tx, state *ovsdb.Snapshot, id model.PortID) error
 	v := tx.View()
 	want, _ := w.want(v, state, id)
 	cur, bound := v.Binding(w.cfg.Host, id)
-	host := string(w.cfg.Host)
 	switch {
 	case want == nil && bound:
-		tx.Delete(model.Bindings, cur.ObjectID())
-		tx.FreeNumber("slot/"+host, uint32(cur.Slot))
-		tx.FreeNumber(w.leafSpace(cur.Leaf()), cur.Member%model.LeafSize)
-		if len(v.LeafMembers(cur.NetworkID, w.cfg.Host, cur.Leaf())) <= 1 {
-			tx.FreeNumber("leaf/"+host, cur.Leaf())
-		}
-		bound = false
+		store.Unbind(tx, cur)
+		return nil
 	case want != nil && bound:
 		want.Slot, want.Member = cur.Slot, cur.Member
 		tx.Put(model.Bindings, want)
 	case want != nil:
-		slot, err := tx.AllocNumber("slot/"+host, 1, 0xffff)
-		if err != nil {
-			return fmt.Errorf("host %s has as many ports as it can: %w", host, err)
-		}
-		want.Slot = uint16(slot)
-		if want.Member, err = w.member(tx, v, want.NetworkID); err != nil {
+		if err := store.Bind(tx, want); err != nil {
 			return err
 		}
-		tx.Put(model.Bindings, want)
 		bound = true
 	}
 	if w.staleStatus(v, id, bound) {
@@ -351,28 +358,6 @@ func (w *Worker) put(tx *store.Tx, state *ovsdb.Snapshot, id model.PortID) error
 		}
 	}
 	return nil
-}
-
-func (w *Worker) leafSpace(leaf uint32) string { return fmt.Sprintf("member/%s/%d", w.cfg.Host, leaf) }
-
-// member takes a place in one of the network's flood leaves on the host, opening a new leaf when all are full.
-func (w *Worker) member(tx *store.Tx, v model.View, n model.NetworkID) (uint32, error) {
-	var full *store.ErrExhausted
-	for _, leaf := range v.Leaves(n, w.cfg.Host) {
-		i, err := tx.AllocNumber(w.leafSpace(leaf), 0, model.LeafSize-1)
-		if err == nil {
-			return leaf*model.LeafSize + i, nil
-		}
-		if !errors.As(err, &full) {
-			return 0, err
-		}
-	}
-	leaf, err := tx.AllocNumber("leaf/"+string(w.cfg.Host), 0, 0xffff)
-	if err != nil {
-		return 0, err
-	}
-	i, err := tx.AllocNumber(w.leafSpace(leaf), 0, model.LeafSize-1)
-	return leaf*model.LeafSize + i, err
 }
 
 // activate reports the ports whose flows are confirmed: in the store, and on the Interface.
@@ -392,8 +377,12 @@ func (w *Worker) activate(ctx context.Context) error {
 			v := tx.View()
 			for _, id := range batch {
 				_, bound := v.Binding(w.cfg.Host, id)
-				if p, ok := v.Port(id); !ok || !bound || !p.AdminStateUp {
+				p, ok := v.Port(id)
+				if !ok || !bound || !p.AdminStateUp {
 					continue
+				}
+				if place, ok := v.Place(p); !ok || place.Host != w.cfg.Host {
+					continue // it migrates: the other host says how it is
 				}
 				if s, ok := v.PortStatus(id); !ok || s.Status != model.StatusActive || s.Host != w.cfg.Host {
 					tx.Put(model.PortStatuses, &model.PortStatus{PortID: id, Status: model.StatusActive, Host: w.cfg.Host})
