@@ -10,6 +10,7 @@ import (
 
 	"github.com/penstock/penstock/ctl/annotate"
 	"github.com/penstock/penstock/opapi"
+	"github.com/penstock/penstock/pipeline"
 	"github.com/spf13/cobra"
 )
 
@@ -64,7 +65,14 @@ func (a *app) flowDump() *cobra.Command {
 	f.StringVar(&d.object, "object", "", "only those that this object, by `name` or id, caused")
 	f.BoolVar(&d.raw, "raw", false, "the text of ovs-ofctl alone, which ovs-ofctl add-flows reads")
 	f.StringVar(&d.export, "export", "", "with -: take names from this `file`, made by object list -o json, instead of asking penstockd")
-	for _, n := range []string{"host", "table", "object"} {
+	must(cmd.RegisterFlagCompletionFunc("table", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		for _, t := range pipeline.Tables() {
+			names = append(names, t.Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}))
+	for _, n := range []string{"host", "object"} {
 		must(cmd.RegisterFlagCompletionFunc(n, cobra.NoFileCompletions))
 	}
 	must(cmd.RegisterFlagCompletionFunc("bridge", cobra.FixedCompletions([]string{"br-int", "br-tun", "br-ex"}, cobra.ShellCompDirectiveNoFileComp)))
@@ -72,6 +80,10 @@ func (a *app) flowDump() *cobra.Command {
 }
 
 func (a *app) runDump(cmd *cobra.Command, d *dump, stdin bool) error {
+	if _, err := strconv.ParseUint(d.table, 10, 8); err != nil && d.table != "" &&
+		!slices.ContainsFunc(pipeline.Tables(), func(t *pipeline.Table) bool { return t.Name == d.table }) {
+		return usage("--table %q is neither a table's name nor a number from 0 to 255", d.table)
+	}
 	objects, err := a.objects(cmd, d.export)
 	if err != nil {
 		return err
@@ -148,8 +160,21 @@ func (a *app) answeredFlows(cmd *cobra.Command, d *dump, x *annotate.Objects) ([
 		return nil, err
 	}
 	var list []opapi.Flow
-	err = c.Get(cmd.Context(), opapi.PathFlows, q, &list)
-	return x.Answer(list), err
+	if err = c.Get(cmd.Context(), opapi.PathFlows, q, &list); err != nil {
+		return nil, err
+	}
+	if len(list) == 0 && len(q) > 0 { // an empty bridge, or a name that is wrong?
+		var sw []opapi.Switch
+		if err := c.Get(cmd.Context(), opapi.PathSwitches, nil, &sw); err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(sw, func(s opapi.Switch) bool {
+			return (d.host == "" || s.Host == d.host) && (d.bridge == "" || s.Name == d.bridge)
+		}) {
+			return nil, fmt.Errorf("there is no switch %s: see penstockctl switch list", strings.TrimSpace(d.host+" "+d.bridge))
+		}
+	}
+	return x.Answer(list), nil
 }
 
 // printRaw prints the flows as ovs-ofctl reads them, the bridges as comments.

@@ -148,8 +148,9 @@ func nameOr(name, id string) string {
 
 // operator makes the commands on what penstockd does and sees.
 func (a *app) operator() []*cobra.Command {
-	host := &cobra.Command{Use: "host", Aliases: []string{"hosts"}, Short: "Show the Open vSwitch hosts"}
+	host := &cobra.Command{Use: "host", Aliases: []string{"hosts"}, Short: "Show, add and remove the Open vSwitch hosts"}
 	host.AddCommand(listing(a, "list", "List hosts and whether they are alive", opapi.PathHosts, nil, hostColumns), a.hostShow())
+	host.AddCommand(a.hostWrites()...)
 
 	sw := &cobra.Command{Use: "switch", Aliases: []string{"switches"}, Short: "Show the bridges that Penstock programs"}
 	byHost := map[string]string{"host": "only those of this `host`"}

@@ -29,7 +29,7 @@ func TestWords(t *testing.T) {
 		{0, "reg15=0 actions=goto_table:58", "out=none", "goto flood"},
 		{0, "reg15=9 actions=goto_table:99", `out="a, \"b\"\n"`, "goto table 99"},
 		{0, fmt.Sprintf("reg15=0x10/0x10 actions=output:%d", pipeline.PortPatchTun), "reg15=0x10/0x10", "output to br-tun"},
-		{0, "reg13=0x2/0xff,reg10=0x1/0x1 actions=resubmit(,52)", "overlay=0x1,punt=arp", "consult fdb"},
+		{0, "reg13=0x2/0xff actions=resubmit(,52)", "punt=arp", "consult fdb"},
 		{0, "in_port=3 actions=load:0x5->OXM_OF_METADATA[],load:0x99->NXM_NX_REG14[]", "in_port=3", "net=n1, in=0x99"},
 		{0, "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00 actions=group:5", "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00", "flood n1"},
 		{0, "actions=group:3221225473,group:4294967040", "everything", "flood leaf 1, group 0xffffff00"},

@@ -177,6 +177,15 @@ func (c *Client) decode(what string, b []byte, v any) error {
 	return nil
 }
 
+// Send sends a request with a JSON body (none if nil) and decodes the answer into v, if that is not nil.
+func (c *Client) Send(ctx context.Context, method, path string, query url.Values, body, v any) error {
+	b, err := c.do(ctx, method, path, query, body)
+	if err != nil || v == nil {
+		return err
+	}
+	return c.decode(method+" "+path, b, v)
+}
+
 // Get reads a path of the operator API into v.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, v any) error {
 	b, err := c.do(ctx, http.MethodGet, path, query, nil)
