@@ -138,8 +138,7 @@ func nextProp(r *reader) (p prop) {
 	p.typ = r.u16()
 	n := int(r.u16())
 	if n < 4 {
-		r.off -= 2 * min(1, r.left()+1)
-		r.fail("want a property length of at least 4, not %d", n)
+		r.failBack(2, "want a property length of at least 4, not %d", n)
 	}
 	p.body = r.take(n - 4)
 	r.skip(min(pad8(n)-n, r.left()))
@@ -147,6 +146,21 @@ func nextProp(r *reader) (p prop) {
 		p.whole = r.b[start:r.off:r.off]
 	}
 	return p
+}
+
+// failBack is fail for something n octets back.
+func (r *reader) failBack(n int, format string, args ...any) {
+	if r.err == nil {
+		r.off -= n
+		r.fail(format, args...)
+	}
+}
+
+// adopt makes an error of a reader over a part of r its own.
+func (r *reader) adopt(err error) {
+	if r.err == nil && err != nil {
+		r.err, r.off = err, len(r.b)
+	}
 }
 
 // appendProp appends a property with its padding.

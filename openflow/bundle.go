@@ -94,9 +94,7 @@ func decodeBundleAdd(r *reader) Message {
 	}
 	inner.skip(headerLen)
 	m.Message = decodeBody(&inner, h)
-	if r.err == nil {
-		r.err = inner.err
-	}
+	r.adopt(inner.err)
 	m.Props = r.rest()
 	return m
 }

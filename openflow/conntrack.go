@@ -49,7 +49,7 @@ const (
 func decodeCTFlush(r *reader) Message {
 	m := &CTFlush{Proto: r.u8()}
 	r.skip(7)
-	for r.left() > 0 {
+	for r.left() > 0 && r.err == nil {
 		p := nextProp(r)
 		switch {
 		case p.err != nil:
@@ -69,7 +69,7 @@ func decodeCTFlush(r *reader) Message {
 // decode reads the properties nested in a direction; errors are r's.
 func (t *CTTuple) decode(r *reader, body []byte) {
 	in := reader{typ: r.typ, b: body, base: r.base + r.off - len(body)}
-	for in.left() > 0 {
+	for in.left() > 0 && in.err == nil {
 		p := nextProp(&in)
 		n := len(p.body)
 		switch {
@@ -95,9 +95,7 @@ func (t *CTTuple) decode(r *reader, body []byte) {
 			in.fail("want a property of a connection tuple, not type %d with %d octets", p.typ, n)
 		}
 	}
-	if r.err == nil {
-		r.err = in.err
-	}
+	r.adopt(in.err)
 }
 
 func (t *CTTuple) append(b []byte, typ uint16, proto uint8) []byte {

@@ -9,7 +9,7 @@ import (
 )
 
 // dumpLines returns the lines of every file of a kind in testdata/flows, by file, without the reply's heading.
-func dumpLines(t *testing.T, pattern string) map[string][]string {
+func dumpLines(t testing.TB, pattern string) map[string][]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("../testdata/flows", pattern))
 	if err != nil || len(files) == 0 {

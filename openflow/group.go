@@ -210,7 +210,7 @@ func ParseGroup(s string) (GroupDesc, error) {
 			switch {
 			case kv.val == "all":
 				id = uint64(GroupAll)
-			case err != nil || uint32(id) > GroupMax:
+			case err != nil || uint32(id) > GroupMax && uint32(id) != GroupAll:
 				return bad("group_id=%s is not a number from 0 to %d", kv.val, GroupMax)
 			}
 			g.ID, hasID = uint32(id), true

@@ -70,7 +70,7 @@ type MeterMod struct {
 }
 
 func decodeBands(r *reader) (bands []Band) {
-	for r.left() > 0 {
+	for r.left() > 0 && r.err == nil {
 		var b Band
 		b.Type = BandType(r.u16())
 		n := int(r.u16())

@@ -46,9 +46,7 @@ func decodeFlowMonitorRequest(r *reader) Message {
 		r.skip(3)
 		in := r.sub(pad8(n))
 		o.Match = decodeMatch(&in)
-		if r.err == nil {
-			r.err = in.err
-		}
+		r.adopt(in.err)
 		m.Monitors = append(m.Monitors, o)
 	}
 	return m
@@ -136,9 +134,7 @@ func (u *FlowUpdate) decode(r *reader) {
 		f.Cookie = r.u64()
 		in := r.sub(pad8(n))
 		f.Match = decodeMatch(&in)
-		if r.err == nil {
-			r.err = in.err
-		}
+		r.adopt(in.err)
 		f.Actions = decodeInstructions(r)
 	default:
 		u.Raw = r.rest()

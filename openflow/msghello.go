@@ -24,8 +24,7 @@ func decodeHello(r *reader) Message {
 	for r.left() >= 4 { // a shorter rest is from a version to come
 		typ, n := r.u16(), int(r.u16())
 		if n < 4 {
-			r.off -= 2
-			r.fail("want a hello element length of at least 4, not %d", n)
+			r.failBack(2, "want a hello element length of at least 4, not %d", n)
 			return h
 		}
 		el := r.sub(n - 4)

@@ -7,7 +7,7 @@ import (
 )
 
 // MultipartType is the type of a multipart request and its reply (enum ofp_multipart_type).
-type MultipartType uint16
+type MultipartType uint32
 
 // Multipart types.
 const (
@@ -27,8 +27,8 @@ const (
 	MultipartPortDesc      MultipartType = 13
 	MultipartExperimenter  MultipartType = 0xffff
 	// MultipartFlowMonitor is ONF extension 187 of OpenFlow 1.3: on the wire an experimenter multipart with
-	// experimenter 0x4f4e4600 and type 1870. The number here is OpenFlow 1.4's.
-	MultipartFlowMonitor MultipartType = 16
+	// experimenter 0x4f4e4600 and type 1870. The number here is none that a wire could carry.
+	MultipartFlowMonitor MultipartType = 1870<<16 | 0xffff
 )
 
 const (
@@ -72,7 +72,7 @@ func (t MultipartType) name() string {
 	case ok:
 		return "OFPST_" + l.name
 	}
-	return fmt.Sprintf("OFPST_%d", uint16(t))
+	return fmt.Sprintf("OFPST_%d", uint32(t))
 }
 
 // next splits the first entry off b.
@@ -264,13 +264,15 @@ func (m *MultipartReply) rawEntries(t MultipartType) iter.Seq2[[]byte, error] {
 func each[T any, P decoder[T]](m *MultipartReply, t MultipartType) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		var v, zero T
+		var r reader // one for all: it escapes
+		name := m.Type.name() + " entry"
 		for raw, err := range m.rawEntries(t) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
 			v = zero
-			r := newReader(m.Type.name()+" entry", raw)
+			r = newReader(name, raw)
 			if P(&v).decode(&r); r.err != nil {
 				err = &EntryError{raw, r.err}
 			}

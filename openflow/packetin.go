@@ -41,9 +41,8 @@ type PacketIn struct {
 func decodePacketIn(r *reader) Message {
 	m := &PacketIn{BufferID: r.u32(), TotalLen: r.u16(), Reason: PacketInReason(r.u8()), Table: r.u8(), Cookie: r.u64()}
 	typ, n := r.u16(), int(r.u16())
-	if r.err == nil && (typ != 1 || n < 4) {
-		r.off -= 4
-		r.fail("want an OXM match of at least 4 octets, not type %d with %d", typ, n)
+	if typ != 1 || n < 4 {
+		r.failBack(4, "want an OXM match of at least 4 octets, not type %d with %d", typ, n)
 	}
 	m.Metadata = r.take(n - 4)
 	r.skip(pad8(n) - n + 2)
@@ -98,7 +97,7 @@ const (
 
 func decodePacketIn2Props(r *reader) PacketIn2 {
 	m := PacketIn2{BufferID: NoBuffer, Cookie: ^uint64(0)}
-	for r.left() > 0 {
+	for r.left() > 0 && r.err == nil {
 		p := nextProp(r)
 		n := len(p.body)
 		switch {
@@ -124,8 +123,7 @@ func decodePacketIn2Props(r *reader) PacketIn2 {
 		case p.typ > pinContinuation:
 			m.Raw = append(m.Raw, p.whole...)
 		default:
-			r.off -= len(p.whole)
-			r.fail("a property of type %d cannot have %d octets", p.typ, n)
+			r.failBack(len(p.whole), "a property of type %d cannot have %d octets", p.typ, n)
 		}
 	}
 	return m
@@ -277,9 +275,7 @@ func decodePacketOut(r *reader) Message {
 	r.skip(6)
 	in := r.sub(n)
 	m.Actions = decodeActions(&in, nil, 0)
-	if r.err == nil {
-		r.err = in.err
-	}
+	r.adopt(in.err)
 	m.Data = r.rest()
 	return m
 }
