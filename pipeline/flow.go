@@ -72,15 +72,16 @@ func (u UnitID) String() string {
 type Settings struct {
 	DHCPPPS, DHCPBurst uint32 // packets a second of one port to the DHCP handler
 	ARPPPS, ARPBurst   uint32 // the same to the ARP and ICMP handlers
-	// FDBIdle is for how many seconds a learned MAC address is kept without traffic.
-	FDBIdle uint16
-	// FDBLimit is how many addresses one port may have learned.
-	FDBLimit uint32
+	// FDBAge is for how many seconds a learned MAC address is kept after the last frame from it.
+	FDBAge uint16
+	// FDBLimit is how many addresses one port may have learned, FDBRemoteLimit how many of a network are learned
+	// behind its carrier.
+	FDBLimit, FDBRemoteLimit uint32
 }
 
 // DefaultSettings are the numbers of CONTRACT.md.
 func DefaultSettings() Settings {
-	return Settings{DHCPPPS: 50, DHCPBurst: 100, ARPPPS: 100, ARPBurst: 200, FDBIdle: 300, FDBLimit: 1024}
+	return Settings{DHCPPPS: 50, DHCPBurst: 100, ARPPPS: 100, ARPBurst: 200, FDBAge: 300, FDBLimit: 1024, FDBRemoteLimit: 8192}
 }
 
 // Switch is what a local unit derives for.

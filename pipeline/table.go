@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"fmt"
-	"sort"
 
 	"github.com/penstock/penstock/openflow"
 )
@@ -23,6 +22,7 @@ const (
 	BrTun = "br-tun"
 )
 
+// String is the name of the bridge, of br-ex for all mapped ones.
 func (r Role) String() string { return [...]string{"br-int", "br-tun", "br-ex"}[r] }
 
 // Field is a thing a table may match or write: an OpenFlow field or a piece of a register.
@@ -50,6 +50,8 @@ type Table struct {
 	Miss *Table
 	// MissCalls are tables consulted (resubmit) on the way to Miss.
 	MissCalls []*Table
+	// Learns lists the Learned tables that flows here may learn into.
+	Learns []*Table
 	// Learned tables hold facts that the switch or the controller learned: reconciliation never deletes in
 	// them but what belongs to an object that is gone. Only there may flows time out.
 	Learned bool
@@ -86,25 +88,3 @@ func (t *Table) Rule(num, priority uint16, doc string) *Rule {
 
 // RuleByNum finds a rule by the number in a cookie; nil if there is none (a newer or older layout).
 func RuleByNum(num uint16) *Rule { return rulesByNum[num] }
-
-// Tables lists every declared table, by role and id.
-func Tables() []*Table {
-	out := append([]*Table(nil), allTables...)
-	sort.Slice(out, func(i, j int) bool {
-		if out[i].Role != out[j].Role {
-			return out[i].Role < out[j].Role
-		}
-		return out[i].ID < out[j].ID
-	})
-	return out
-}
-
-// TableOf finds the table with an id on bridges of a role; nil if none is declared.
-func TableOf(r Role, id uint8) *Table {
-	for _, t := range allTables {
-		if t.Role == r && t.ID == id {
-			return t
-		}
-	}
-	return nil
-}

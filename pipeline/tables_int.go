@@ -1,7 +1,7 @@
 package pipeline
 
 // The tables of br-int, in the order a packet meets them. Ids are fixed for ever; the gaps are the places of
-// what comes later: 4 trunk, 8 spoof_guard, 16 egress_acl, 24–27 nd and dns, 28–43 routing and NAT, 60 ingress_acl.
+// what comes later: 4 trunk, 24–27 nd and dns, 28–43 routing and NAT.
 //
 // They are declared from the last to the first because Next holds variables.
 var (
@@ -10,10 +10,15 @@ var (
 		Doc:   "Sends a packet to the controller behind the meter of the port it came from.",
 		Match: []*Field{InPort, Punt}, Write: []*Field{Net, InPort, Punt},
 	}
+	Uplink = &Table{
+		ID: 68, Role: RoleInt, Name: "uplink",
+		Doc:   "Sends a packet to another host or the physical network, marked with its network, over the network's carrier.",
+		Match: []*Field{Net, Remote}, Write: []*Field{PktMark},
+	}
 	Output = &Table{
 		ID: 64, Role: RoleInt, Name: "output",
-		Doc:   "Puts the packet out on the port that was found, the only table that knows OpenFlow port numbers of VIFs.",
-		Match: []*Field{OutPort}, Write: []*Field{PktMark},
+		Doc:   "Puts the packet out on the port that was found, the only table that knows OpenFlow port numbers of VIFs; what is not here goes to the uplink.",
+		Match: []*Field{OutPort}, Next: []*Table{Uplink}, Miss: Uplink,
 	}
 	IngressACL = &Table{
 		ID: 60, Role: RoleInt, Name: "ingress_acl",
@@ -23,7 +28,7 @@ var (
 	Flood = &Table{
 		ID: 58, Role: RoleInt, Name: "flood",
 		Doc:   "Copies broadcast, multicast and unknown destinations to all members of the network.",
-		Match: []*Field{Net, Overlay}, Write: []*Field{PktMark},
+		Match: []*Field{Net, Remote}, Write: []*Field{PktMark},
 	}
 	Unknown = &Table{
 		ID: 56, Role: RoleInt, Name: "unknown",
@@ -32,7 +37,7 @@ var (
 	}
 	FDB = &Table{
 		ID: 52, Role: RoleInt, Name: "fdb",
-		Doc:   "MAC addresses learned behind ports without port security.",
+		Doc:   "MAC addresses learned behind ports that may have several, on other hosts and in the physical network.",
 		Match: []*Field{Net, EthDst}, Write: []*Field{OutPort}, Learned: true,
 	}
 	L2Lookup = &Table{
@@ -43,14 +48,14 @@ var (
 	}
 	Learn = &Table{
 		ID: 44, Role: RoleInt, Name: "learn",
-		Doc:   "Learns source MACs of ports without port security into fdb.",
-		Match: []*Field{InPort, EthSrc}, Write: []*Field{OutPort}, Next: []*Table{L2Lookup}, Miss: L2Lookup,
+		Doc:   "Learns into fdb the source MACs that no port of the store is known to have.",
+		Match: []*Field{Net, InPort, Remote, EthSrc}, Next: []*Table{L2Lookup}, Learns: []*Table{FDB}, Miss: L2Lookup,
 	}
 	ARPResponder = &Table{
 		ID: 20, Role: RoleInt, Name: "arp_responder",
 		Doc:   "Answers ARP requests for every known address of the network on the asker's own host.",
 		Match: []*Field{Net, InPort, EthType, EthDst, ARPOp, ARPTPA, ARPSPA},
-		Write: []*Field{EthSrc, EthDst, ARPOp, ARPSHA, ARPTHA, ARPSPA, ARPTPA, Punt},
+		Write: []*Field{EthSrc, EthDst, ARPOp, ARPSHA, ARPTHA, ARPSPA, ARPTPA, Punt, Remote},
 		Next:  []*Table{Learn}, Resubmit: []*Table{PuntTable}, Miss: Learn,
 	}
 	EgressACL = &Table{
@@ -72,75 +77,40 @@ var (
 	Classify = &Table{
 		ID: 0, Role: RoleInt, Name: "classify",
 		Doc:   "Finds out which port and network a packet comes from; what is not known is dropped.",
-		Match: []*Field{OFPort, PktMark}, Write: []*Field{Net, InPort, Overlay, PktMark},
-		Next: []*Table{SpoofGuard, L2Lookup},
-	}
-
-	// TunClassify is br-tun's first table. Many-host overlays fill it; until then br-tun drops.
-	TunClassify = &Table{
-		ID: 0, Role: RoleTun, Name: "tun_classify",
-		Doc:   "Parts packets of br-int from those of tunnels.",
-		Match: []*Field{OFPort, PktMark},
-	}
-	// ExClassify is the first table of br-ex and the other mapped bridges.
-	ExClassify = &Table{
-		ID: 0, Role: RoleEx, Name: "ex_classify",
-		Doc:   "Parts packets of br-int from those of the physical network; what is the operator's passes as NORMAL.",
-		Match: []*Field{OFPort, VLAN},
+		Match: []*Field{OFPort, PktMark}, Write: []*Field{Net, InPort, Remote, PktMark},
+		Next: []*Table{SpoofGuard, Learn},
 	}
 )
 
-var allTables = []*Table{
-	Classify, SpoofGuard, Services, EgressACL, ARPResponder, Learn, L2Lookup, FDB, Unknown, Flood, IngressACL,
-	Output, PuntTable, TunClassify, ExClassify,
-}
-
-// The rules. Numbers are never reused; hundreds part subjects.
+// The rules of br-int. Numbers are never reused; tens part subjects.
 var (
-	// MissRule flows have the rule number 1 in every table.
-	MissRuleNum uint16 = 1
+	FromVIF     = Classify.Rule(10, 100, "a packet of a bound port: its keys go into the registers")
+	FromCarrier = Classify.Rule(11, 100, "a packet of a network from its carrier: a tunnel, by way of br-tun, or the physical network, by way of a mapped bridge")
 
-	FromVIF = Classify.Rule(10, 100, "a packet of a bound port: its keys go into the registers")
+	DHCPRequest = Services.Rule(20, 100, "a DHCPv4 request in a network with DHCP goes to the handler")
+	ServerPing  = Services.Rule(21, 90, "an echo request to the DHCP server's address goes to the handler")
 
-	DHCPRequest  = Services.Rule(20, 100, "a DHCPv4 request in a network with DHCP goes to the handler")
-	ServerPing   = Services.Rule(21, 90, "an echo request to the DHCP server's address goes to the handler")
-	ServerOther  = Services.Rule(22, 80, "anything else to the DHCP server's MAC ends here: nothing listens")
-	ARPOwn       = ARPResponder.Rule(30, 110, "a port that asks for an address of its own is looking for a duplicate and is not answered")
-	ARPKnown     = ARPResponder.Rule(31, 100, "an ARP request for a known address is answered")
-	ARPUnknown   = ARPResponder.Rule(32, 50, "an ARP request for any other address is flooded, and shown to the handler in case flows are behind")
-	LearnSource  = Learn.Rule(40, 100, "a frame of a port without port security teaches its source MAC")
-	LearnNothing = Learn.Rule(41, 110, "a multicast source is nobody's address")
-	FDBEntry     = FDB.Rule(42, 100, "a learned MAC address")
-	KnownMAC     = L2Lookup.Rule(50, 100, "a frame to a port's own MAC")
-	ToAll        = L2Lookup.Rule(51, 200, "a broadcast or multicast frame")
-	NotLearned   = Unknown.Rule(52, 100, "a frame that fdb does not know either is flooded")
-	FloodLocal   = Flood.Rule(53, 100, "one copy to every member of the network on this host")
-	ToVIF        = Output.Rule(60, 100, "out on the port's VIF")
-	PuntPort     = PuntTable.Rule(70, 100, "to the controller, with handler and port in the userdata")
-	ExNormal     = ExClassify.Rule(90, 0, "what passes between the operator's ports and the host keeps passing")
-	ExFromInt    = ExClassify.Rule(91, 10, "nothing passes from br-int by this flow: what may is in flows above it")
+	ARPAnnounce = ARPResponder.Rule(33, 120, "a port that announces an address of its own is heard everywhere, so that others forget an older owner")
+	ARPOwn      = ARPResponder.Rule(30, 110, "a port that asks for an address of its own is looking for a duplicate and is not answered; in an overlay the question stays on the host")
+	ARPKnown    = ARPResponder.Rule(31, 100, "an ARP request for a known address is answered")
+	ARPUnknown  = ARPResponder.Rule(32, 50, "an ARP request for any other address is flooded, and shown to the handler in case flows are behind")
+
+	LearnNothing = Learn.Rule(41, 130, "a multicast source is nobody's address")
+	LearnKnown   = Learn.Rule(44, 120, "the MAC of a bound port is known already, wherever it is")
+	LearnSource  = Learn.Rule(40, 110, "a frame of a port that may have several MACs teaches its source")
+	LearnRemote  = Learn.Rule(45, 100, "a frame from the network's carrier teaches that its source is over there")
+	FDBEntry     = FDB.Rule(42, 100, "a MAC address learned on a port of this host")
+	FDBRemote    = FDB.Rule(43, 100, "a MAC address learned behind the network's carrier")
+
+	KnownMAC   = L2Lookup.Rule(50, 100, "a frame to a bound port's own MAC; dropped if the port is down")
+	ToAll      = L2Lookup.Rule(51, 200, "a broadcast or multicast frame")
+	NoListener = L2Lookup.Rule(55, 100, "a frame to the MAC of an address that Penstock holds itself: what was not answered ends here")
+	NotLearned = Unknown.Rule(52, 100, "a frame that fdb does not know either is flooded")
+	FloodLocal = Flood.Rule(53, 100, "one copy to every member of the network on this host")
+	FloodOut   = Flood.Rule(54, 110, "what comes from a port of this host also goes out over the network's carrier")
+
+	ToVIF     = Output.Rule(60, 100, "out on the port's VIF; also over the carrier while the port is moving and others reach it elsewhere")
+	NeverBack = Uplink.Rule(61, 200, "what came from another host or the physical network never goes back there")
+	ToCarrier = Uplink.Rule(62, 100, "marked with the network, to br-tun or a mapped bridge")
+	PuntPort  = PuntTable.Rule(70, 100, "to the controller, with handler and port in the userdata")
 )
-
-func init() { rulesByNum[MissRuleNum] = &Rule{Num: MissRuleNum, Doc: "what no flow above matches"} }
-
-// MissActions are the actions of a table's priority-0 flow; nil where a miss drops.
-func (t *Table) missFlow(o *Out) {
-	if t.Miss == nil {
-		return
-	}
-	r := &Rule{Table: t, Num: MissRuleNum, Doc: "what no flow above matches"}
-	acts := o.acts[:0]
-	for _, c := range t.MissCalls {
-		acts = append(acts, Call(c))
-	}
-	o.Add(r, nil, append(acts, Goto(t.Miss))...)
-}
-
-// MissFlows adds the priority-0 flows of all tables of a role that do not drop what they miss.
-func MissFlows(r Role, o *Out) {
-	for _, t := range Tables() {
-		if t.Role == r {
-			t.missFlow(o)
-		}
-	}
-}

@@ -1,0 +1,137 @@
+package l2
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/openflow"
+	"github.com/penstock/penstock/pipeline"
+)
+
+func localPort(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
+	b, ok := v.Binding(sw.Host, model.PortID(id))
+	if !ok || b.OFPort == 0 {
+		return
+	}
+	p, ok := v.Port(b.PortID)
+	if !ok {
+		return
+	}
+	n, ok := v.Network(p.NetworkID)
+	if !ok {
+		return
+	}
+	out.Need(LocalNetwork, sw.Host, string(p.NetworkID))
+	if !p.AdminStateUp || !n.AdminStateUp {
+		return
+	}
+	c := carrierOn(v, n, sw.Host)
+	out.For(model.Ports, p.Key)
+	out.Add(pipeline.FromVIF, pipeline.Match{pipeline.OFPort.Is(uint64(b.OFPort))},
+		pipeline.Net.Load(uint64(n.Key)), pipeline.InPort.Load(uint64(p.Key)), pipeline.Goto(pipeline.SpoofGuard))
+	toVIF := []openflow.Action{output(b.OFPort)}
+	if place, ok := v.Place(p); ok && place.Host != sw.Host {
+		// It is moving, and this is where it will be or was: ports of this host reach it in both places.
+		toVIF = append(toVIF, pipeline.Goto(pipeline.Uplink))
+	}
+	out.Add(pipeline.ToVIF, pipeline.Match{pipeline.OutPort.Key(p.Key)}, toVIF...)
+	ownARP(p, c, out)
+	punts(sw, p, b, out)
+	if p.ManyMACs() {
+		fdb := out.Cookie(pipeline.FDBEntry)
+		out.Add(pipeline.LearnSource, pipeline.Match{pipeline.InPort.Key(p.Key)},
+			learn(sw, pipeline.FDBEntry, fdb, sw.Settings.FDBLimit, same(pipeline.Net), equal(pipeline.EthDst, pipeline.EthSrc), then(pipeline.OutPort, pipeline.InPort)),
+			pipeline.Goto(pipeline.L2Lookup))
+		out.Hold(pipeline.FDB, fdb)
+	}
+	if c.mapped() {
+		out.AddOn(c.bridge, pipeline.ExToPort, pipeline.Match{c.frames(), pipeline.EthDst.MAC(p.MAC)}, c.copyIn()...)
+		if p.ManyMACs() {
+			out.Need(AnyMAC, sw.Host, n.ID)
+		}
+	}
+}
+
+// ownARP settles what a port says and asks about its own addresses. A question goes to the others in case one uses the
+// address unlawfully; not over an overlay, since no ARP about a known address shall cross a tunnel.
+func ownARP(p *model.Port, c *carrier, out *pipeline.Out) {
+	ask := []openflow.Action{pipeline.Goto(pipeline.Learn)}
+	if c.overlay() {
+		ask = []openflow.Action{pipeline.Remote.Load(1), pipeline.Goto(pipeline.Learn)}
+	}
+	for _, f := range p.FixedIPs {
+		if f.Address.Is4() {
+			own := pipeline.Match{pipeline.InPort.Key(p.Key), pipeline.IsARP, pipeline.ARPOp.Is(1), pipeline.ARPTPA.Addr(f.Address)}
+			out.Add(pipeline.ARPOwn, own, ask...)
+			out.Add(pipeline.ARPAnnounce, append(own, pipeline.ARPSPA.Addr(f.Address)), pipeline.Goto(pipeline.Learn))
+		}
+	}
+}
+
+// punts gives a port its meters and its flows in the punt table. The registers are cleared first: what rides
+// in a packet-in costs ovs-vswitchd and us time, and the userdata says it all.
+func punts(sw pipeline.Switch, p *model.Port, b *model.Binding, out *pipeline.Out) {
+	dhcp, arp := pipeline.MeterID(b.Slot, pipeline.MeterDHCP), pipeline.MeterID(b.Slot, pipeline.MeterARP)
+	out.AddMeter(pipeline.BrInt, dhcp, sw.Settings.DHCPPPS, sw.Settings.DHCPBurst)
+	out.AddMeter(pipeline.BrInt, arp, sw.Settings.ARPPPS, sw.Settings.ARPBurst)
+	for _, x := range []struct {
+		h     pipeline.Handler
+		meter uint32
+	}{{pipeline.HandlerDHCP, dhcp}, {pipeline.HandlerARP, arp}, {pipeline.HandlerICMP, arp}} {
+		out.Add(pipeline.PuntPort, pipeline.Match{pipeline.InPort.Key(p.Key), pipeline.Punt.Is(uint64(x.h))},
+			pipeline.Net.Load(0), pipeline.InPort.Load(0), pipeline.Punt.Load(0),
+			openflow.Controller{MaxLen: 0xffff, Reason: 1, UserData: string(pipeline.UserData(x.h, p.Key)), HasMeter: true, MeterID: x.meter})
+	}
+}
+
+func localNetwork(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
+	n, ok := v.Network(model.NetworkID(id))
+	if !ok {
+		return
+	}
+	out.For(model.Networks, n.Key)
+	leaves := v.Leaves(model.NetworkID(id), sw.Host)
+	buckets := make([][]openflow.Action, len(leaves))
+	for i, l := range leaves {
+		buckets[i] = []openflow.Action{openflow.Group{ID: pipeline.LeafGroup(l)}}
+		out.Need(FloodLeaf, sw.Host, id+"/"+strconv.FormatUint(uint64(l), 10))
+	}
+	members := openflow.Group{ID: pipeline.FloodGroup(n.Key)}
+	out.AllGroup(pipeline.BrInt, members.ID, buckets...)
+	net := pipeline.Net.Key(n.Key)
+	out.Add(pipeline.FloodLocal, pipeline.Match{net}, members)
+	out.Need(Network, "", id)
+	out.NeedEach(pipeline.Each{Index: model.PortsByNetwork, Key: id, Kind: Port})
+	c := carrierOn(v, n, sw.Host)
+	if c == nil || !n.AdminStateUp {
+		return
+	}
+	out.Add(pipeline.FromCarrier, pipeline.Match{pipeline.OFPort.Is(uint64(c.port)), pipeline.PktMark.Is(uint64(c.mark))},
+		pipeline.Net.Load(uint64(n.Key)), pipeline.Remote.Load(1), pipeline.PktMark.Load(0), pipeline.Goto(pipeline.Learn))
+	out.Add(pipeline.ToCarrier, pipeline.Match{net}, pipeline.PktMark.Load(uint64(c.mark)), output(c.port))
+	all := c.mark
+	if c.overlay() {
+		all |= pipeline.MarkReplicate
+		out.Need(Replication, "", id)
+	} else {
+		mappedNetwork(c, out)
+	}
+	out.Add(pipeline.FloodOut, pipeline.Match{net, pipeline.Remote.Is(0)}, members, pipeline.PktMark.Load(uint64(all)), output(c.port))
+}
+
+func floodLeaf(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
+	netID, leafText, _ := strings.Cut(id, "/")
+	leaf, err := strconv.ParseUint(leafText, 10, 32)
+	if err != nil {
+		return
+	}
+	members := v.LeafMembers(model.NetworkID(netID), sw.Host, uint32(leaf))
+	buckets := make([][]openflow.Action, 0, len(members))
+	for _, b := range members {
+		if p, ok := v.Port(b.PortID); ok && p.AdminStateUp && b.OFPort != 0 {
+			buckets = append(buckets, []openflow.Action{output(b.OFPort)})
+		}
+	}
+	out.AllGroup(pipeline.BrInt, pipeline.LeafGroup(uint32(leaf)), buckets...)
+}
