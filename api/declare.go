@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"sync"
 
 	"github.com/penstock/penstock/model"
@@ -9,7 +10,7 @@ import (
 // declare lists every resource, ready for use. The declarations never change after that.
 var declare = sync.OnceValue(func() []*Resource {
 	l := []*Resource{networkResource, subnetResource, portResource, secgroupResource, ruleResource, addressGroupResource,
-		routerResource, floatingipResource}
+		routerResource, floatingipResource, addressScopeResource, subnetpoolResource, rbacResource, availabilityResource, agentResource}
 	for _, r := range l {
 		r.index()
 	}
@@ -19,25 +20,57 @@ var declare = sync.OnceValue(func() []*Resource {
 // specialHandler serves a path that is no plain resource.
 type specialHandler func(c *call, parts []string, raw []byte) (*reply, error)
 
-func (s *Server) special(parts []string) specialHandler { return nil }
+var (
+	noFlavors     = fixed("flavors", "FlavorNotFound", "Flavor %s could not be found.")
+	noProfiles    = fixed("service_profiles", "ServiceProfileNotFound", "Service Profile %s could not be found.")
+	providers     = fixed("service_providers", "", "", map[string]any{"service_type": "L3_ROUTER_NAT", "name": "penstock", "default": true})
+	noAgents      = fixed("agents", "", "")
+	zonesOfHosts  = specialHandler(zones)
+	quotasOfAll   = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) { return c.quotas(parts, raw) })
+	noAgentsAfter = specialHandler(func(c *call, _ []string, raw []byte) (*reply, error) { return noAgents(c, []string{"agents"}, raw) })
+)
 
-func (s *Server) quotaLimit(c *call, project, resource string) int {
-	if n, ok := s.cfg.Quotas[resource]; ok {
-		return n
+func (s *Server) special(parts []string) specialHandler {
+	switch parts[0] {
+	case "quotas":
+		return quotasOfAll
+	case "availability_zones":
+		return zonesOfHosts
+	case "flavors":
+		return noFlavors
+	case "service_profiles":
+		return noProfiles
+	case "service-providers":
+		return providers
+	case "networks":
+		if len(parts) == 3 && parts[2] == "dhcp-agents" { // DHCP is every host's own: no agents to name
+			return noAgentsAfter
+		}
 	}
-	return -1
+	return nil
 }
 
-func networkShared(c *call, n *model.Network) bool { return n.Shared }
-
-func networkScope(c *call, n *model.Network, version int) any { return nil }
-
-func (c *call) sharedByRBAC(kind, id string) bool { return false }
-
-func (c *call) defaultPool(version int64) (string, error) {
-	return "", badResource("subnets", "No default subnetpool found for IPv%d", version)
-}
-
-func (c *call) takeFromPool(s *model.Subnet, pool string, in Values) error {
-	return notFound("SubnetPoolNotFound", "Subnet pool %s could not be found.", pool)
+// zones lists the availability zones that hosts are tagged with.
+func zones(c *call, parts []string, _ []byte) (*reply, error) {
+	if len(parts) != 1 || c.req.Method != http.MethodGet {
+		return nil, hidden
+	}
+	alive := map[string]bool{}
+	for o := range c.src().Each(model.Hosts) {
+		h := o.(*model.Host)
+		if z := h.HostTags["zone"]; z != "" {
+			alive[z] = alive[z] || c.alive(h)
+		}
+	}
+	out := []any{}
+	for _, z := range sortedKeys(alive) {
+		state := "unavailable"
+		if alive[z] {
+			state = "available"
+		}
+		for _, resource := range []string{"network", "router"} {
+			out = append(out, map[string]any{"name": z, "resource": resource, "state": state})
+		}
+	}
+	return &reply{http.StatusOK, appendJSON(nil, map[string]any{"availability_zones": out})}, nil
 }

@@ -72,7 +72,13 @@ func (c *call) owns(verb string, r *Resource, o model.Object) bool {
 
 // find gives an object that the caller may see.
 func (c *call) find(r *Resource, id string) (model.Object, error) {
-	if o := c.src().Get(r.Table, id); o != nil {
+	var o model.Object
+	if r.Lookup != nil {
+		o = r.Lookup(c, id)
+	} else {
+		o = c.src().Get(r.Table, id)
+	}
+	if o != nil {
 		if c.sees(r, o) {
 			return o, nil
 		}
@@ -509,7 +515,7 @@ func (c *call) modify(r *Resource, id string, bump bool, f func(old, o model.Obj
 		case !reflect.DeepEqual(old, o):
 			c.tx.Put(r.Table, o)
 		}
-		out = c.src().Get(r.Table, id)
+		out = c.src().Get(r.Table, old.ObjectID())
 		return nil
 	})
 	if uerr != nil {

@@ -88,7 +88,7 @@ func adminOnly(c *call, _ model.Object, _ Values) bool { return c.who.Admin() }
 
 func networkVisible(c *call, o model.Object, _ Values) bool {
 	n := o.(*model.Network)
-	return n.External || networkShared(c, n) || c.who.advsvc()
+	return c.externalFor(n) || networkShared(c, n) || c.who.advsvc()
 }
 
 // providerAttr declares one of the three provider attributes.
@@ -123,6 +123,7 @@ func createNetwork(c *call, o model.Object, in Values) error {
 	if err := c.settleMTU(n); err != nil {
 		return err
 	}
+	c.settleRBAC(n)
 	if in.bool("is_default") {
 		return c.soleDefault(n)
 	}
@@ -174,6 +175,9 @@ func updateNetwork(c *call, old, o model.Object, in Values) error {
 	if was.External && !n.External && len(c.view().PortsOwned(model.NetworkID(n.ID), model.OwnerRouterGateway)) > 0 {
 		return conflict("ExternalNetworkInUse", "External network %s cannot be updated to be made non-external, since it has existing gateway ports.", n.ID)
 	}
+	if was.Shared != n.Shared || was.External != n.External {
+		c.settleRBAC(n)
+	}
 	if was.Shared && !n.Shared {
 		for _, p := range c.view().PortsOf(model.NetworkID(n.ID)) {
 			if p.ProjectID != "" && p.ProjectID != n.ProjectID && !strings.HasPrefix(p.DeviceOwner, "network:") {
@@ -219,6 +223,7 @@ func deleteNetwork(c *call, o model.Object) error {
 		c.forgetSubnet(s)
 		c.tx.Delete(model.Subnets, s.ID)
 	}
+	c.forgetRBAC("network", n.ID)
 	c.freeSegments(n.Segments)
 	return nil
 }

@@ -80,6 +80,8 @@ type Resource struct {
 	Bulk   func(c *call, items []Values) error
 	// Missing is the answer for an id that is not there.
 	Missing func(id string) *Error
+	// Lookup finds an object by what the API calls its id, where that is not the object's own.
+	Lookup func(c *call, id string) model.Object
 	// Hides: what exists and may not be seen is answered as the policy engine does, not as a lookup.
 	Hides bool
 	// Visible says who sees an object besides its project and admins.

@@ -184,6 +184,9 @@ func createSubnet(c *call, o model.Object, in Values) error {
 			return invalidInput("Requested subnet with cidr: %s for network: %s overlaps with another subnet", s.CIDR, s.NetworkID)
 		}
 	}
+	if err := c.poolAffinity(s); err != nil {
+		return err
+	}
 	setRoutes(s, in)
 	c.tx.Guard(networkGuard(s.NetworkID))
 	c.tx.Touch(networkGuard(s.NetworkID))

@@ -132,7 +132,8 @@ func index(t *Table, name string, keys func(Object) []string) *Index {
 // Tables lists every table, in a fixed order.
 func Tables() []*Table {
 	return []*Table{Networks, Subnets, Ports, Hosts, Bindings, PortStatuses, HostStates, PhysicalNetworks,
-		SecurityGroups, SecurityGroupRules, AddressGroups, Routers, FloatingIPs}
+		SecurityGroups, SecurityGroupRules, AddressGroups, Routers, FloatingIPs,
+		SubnetPools, AddressScopes, RBACPolicies, Quotas}
 }
 
 // TableByName finds a table, nil if there is none.

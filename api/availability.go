@@ -1,0 +1,80 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/penstock/penstock/model"
+)
+
+// availabilityResource shows a network's addresses; it is computed from the networks.
+var availabilityResource = new(Resource)
+
+func init() {
+	*availabilityResource = Resource{
+		Name: "network_ip_availability", Collection: "network_ip_availabilities", Table: model.Networks, AdminOnly: true, NoTags: true,
+		NoCreate: true, NoUpdate: true, NoDelete: true, NoPaging: true,
+		New:      func() model.Object { return &model.Network{} },
+		Missing:  func(id string) *Error { return networkResource.Missing(id) },
+		NarrowBy: map[string]*model.Index{"tenant_id": model.NetworksByProject, "project_id": model.NetworksByProject},
+		Attrs: attrs(
+			Attr{Name: "network_id", Ops: V | F, Get: idAttr().Get},
+			Attr{Name: "network_name", Ops: V | F, Get: nameAttr("", nil).Get},
+			Attr{Name: "tenant_id", Ops: V | F, Get: tenantAttr().Get},
+			Attr{Name: "project_id", Ops: V | F, Get: tenantAttr().Get},
+			Attr{Name: "total_ips", Ops: V, Get: getc(func(c *call, n *model.Network) any { return c.addresses(n).total })},
+			Attr{Name: "used_ips", Ops: V, Get: getc(func(c *call, n *model.Network) any { return c.addresses(n).used })},
+			Attr{Name: "subnet_ip_availability", Ops: V, Get: getc(func(c *call, n *model.Network) any { return c.addresses(n).subnets })},
+			Attr{Name: "ip_version", Ops: F, Conv: convInt, Match: func(c *call, o model.Object, values []any) bool {
+				return slices.ContainsFunc(c.view().SubnetsOf(model.NetworkID(metaOf(o).ID)), func(s *model.Subnet) bool {
+					return slices.Contains(values, any(versionOf(s.CIDR.Addr())))
+				})
+			}},
+		),
+	}
+}
+
+type addressCount struct {
+	total, used int64
+	subnets     []any
+}
+
+// addresses counts a network's pools and what of its subnets is taken; SLAAC makes a count meaningless, as it does in the reference.
+func (c *call) addresses(n *model.Network) addressCount {
+	out := addressCount{subnets: []any{}}
+	for _, s := range c.view().SubnetsOf(model.NetworkID(n.ID)) {
+		var total, used int64
+		for _, p := range s.AllocationPools {
+			if total += int64(min(span(p), 1<<62)) + 1; total < 0 {
+				total = 1<<63 - 1
+			}
+		}
+		for _, o := range c.src().List(model.PortsBySubnet, s.ID) {
+			for _, f := range o.(*model.Port).FixedIPs {
+				if string(f.SubnetID) == s.ID {
+					used++
+				}
+			}
+		}
+		if out.total += total; out.total < 0 {
+			out.total = 1<<63 - 1
+		}
+		out.used += used
+		out.subnets = append(out.subnets, map[string]any{"subnet_id": s.ID, "subnet_name": s.Name, "cidr": s.CIDR.String(),
+			"ip_version": versionOf(s.CIDR.Addr()), "total_ips": total, "used_ips": used})
+	}
+	return out
+}
+
+// fixed serves the collections that are the same for everybody.
+func fixed(name, missing, missingText string, items ...any) specialHandler {
+	return func(c *call, parts []string, _ []byte) (*reply, error) {
+		switch {
+		case len(parts) == 1 && c.req.Method == http.MethodGet:
+			return &reply{http.StatusOK, appendJSON(nil, map[string]any{name: items})}, nil
+		case len(parts) == 2 && missing != "":
+			return nil, notFound(missing, missingText, parts[1])
+		}
+		return nil, hidden
+	}
+}
