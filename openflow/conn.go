@@ -95,9 +95,10 @@ type Conn struct {
 
 	mu      sync.Mutex    // guards the following
 	out     []byte        // encoded and not yet taken by the writer
-	room    chan struct{} // closed and replaced whenever the writer takes out
-	closing bool          // nothing more is accepted
-	err     error         // why it ended, set once
+	room    chan struct{} // closed and replaced when the writer takes out and a sender is waiting for that
+	waiting bool
+	closing bool  // nothing more is accepted
+	err     error // why it ended, set once
 
 	wake     chan struct{} // tells the writer that out is not empty
 	rx       frameQueue
@@ -152,12 +153,18 @@ func peerName(nc net.Conn) string {
 
 // handshake says hello, reads the peer's, and asks for the features.
 func (c *Conn) handshake() (*bufio.Reader, error) {
-	if _, err := c.nc.Write(ourHello.AppendTo(nil)); err != nil {
-		return nil, err
-	}
+	// Both ends write first: on a connection without a buffer, such as net.Pipe, they must read meanwhile.
+	written := make(chan error, 1)
+	go func() {
+		_, err := c.nc.Write(ourHello.AppendTo(nil))
+		written <- err
+	}()
 	b, err := readFrame(c.nc, maxHello)
 	if err != nil {
 		return nil, fmt.Errorf("reading hello: %w", err)
+	}
+	if err := <-written; err != nil {
+		return nil, err
 	}
 	m, err := Decode(b)
 	if err != nil {

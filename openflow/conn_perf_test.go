@@ -117,3 +117,30 @@ func BenchmarkBundleOVS(b *testing.B) {
 		b.Fatalf("%d flows in the switch", got)
 	}
 }
+
+// BenchmarkConnPacketIns delivers packet-ins over TCP to a handler that reads a register.
+func BenchmarkConnPacketIns(b *testing.B) {
+	done := make(chan struct{})
+	n, sum := 0, uint64(0)
+	_, sw := connected(b, Options{Handler: func(_ *Conn, _ uint32, m Message) {
+		sum += m.(*PacketIn2).FieldUint(Reg(3))
+		if n++; n == b.N {
+			close(done)
+		}
+	}})
+	msg := samplePacketIn()
+	var chunk []byte
+	for range 100 {
+		chunk = append(chunk, msg...)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for left := b.N; left > 0; left -= 100 {
+		sw.Write(chunk[:min(left, 100)*len(msg)])
+	}
+	<-done
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packet-ins/s")
+	if sum != uint64(7*b.N) {
+		b.Fatal("wrong registers")
+	}
+}

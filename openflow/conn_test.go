@@ -156,10 +156,10 @@ func TestHandshake(t *testing.T) {
 	}
 	swOpt := Options{Switch: true, Handler: serve}
 	{
-		a, b := socketPair(t)
+		a, b := net.Pipe()
 		ch := make(chan *Conn, 1)
 		go func() { ch <- must(NewConn(context.Background(), b, swOpt)) }()
-		check("socket", must(NewConn(testCtx(t), a, Options{})), <-ch)
+		check("pipe", must(NewConn(testCtx(t), a, Options{})), <-ch)
 	}
 	for _, target := range []string{"tcp:127.0.0.1:0", "ptcp:0:127.0.0.1", "unix:" + filepath.Join(t.TempDir(), "s"), "ssl:127.0.0.1:0"} {
 		l, err := Listen(target, ListenOptions{Options: Options{TLS: &tls.Config{Certificates: []tls.Certificate{cert.pair}}}})

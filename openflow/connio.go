@@ -176,7 +176,10 @@ func (c *Conn) sendAt(ctx context.Context, first uint32, n int, get func(i int) 
 			c.stats.txMsgs.Add(1)
 		}
 		c.stats.txOctets.Add(uint64(len(c.out) - start))
-		full, room := len(c.out) >= c.opt.SendQueue, c.room
+		full, room := i < n && len(c.out) >= c.opt.SendQueue, c.room
+		if full && err == nil {
+			c.waiting = true
+		}
 		if len(c.out) > start {
 			c.wakeWriter()
 		}
@@ -184,7 +187,7 @@ func (c *Conn) sendAt(ctx context.Context, first uint32, n int, get func(i int) 
 		if err != nil {
 			return err
 		}
-		if i < n && full {
+		if full {
 			select {
 			case <-room:
 			case <-ctx.Done():
@@ -249,21 +252,20 @@ func (c *Conn) writer() {
 			stop = true
 		}
 		for {
-			c.mu.Lock()
-			buf := c.out
-			c.out = spare[:0]
-			close(c.room)
-			c.room = make(chan struct{})
-			c.mu.Unlock()
+			buf := c.takeOut(spare)
 			if len(buf) == 0 {
-				spare = nil // an idle connection keeps no buffer
+				spare = nil
 				break
 			}
 			if err := c.write(buf); err != nil {
 				// What the peer sent before it went is still delivered: the reader ends by itself.
 				c.refuseSends(err, nil)
 				c.nc.SetReadDeadline(time.Now().Add(flushTimeout))
-				<-c.dead
+				select {
+				case <-c.dead:
+				case <-time.After(2 * flushTimeout):
+					c.end(err, nil) // the handler is stuck, and with it the reader
+				}
 				return
 			}
 			spare = buf
@@ -272,6 +274,26 @@ func (c *Conn) writer() {
 			return
 		}
 	}
+}
+
+// takeOut takes what is queued and leaves spare in its place. An idle connection keeps no large buffer.
+func (c *Conn) takeOut(spare []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	buf := c.out
+	if len(buf) == 0 {
+		if cap(buf) > writeChunk {
+			c.out = nil
+		}
+		return nil
+	}
+	c.out = spare[:0]
+	if c.waiting {
+		c.waiting = false
+		close(c.room)
+		c.room = make(chan struct{})
+	}
+	return buf
 }
 
 // write writes b in pieces, each within the write timeout.

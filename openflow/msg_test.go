@@ -3,6 +3,8 @@ package openflow
 import (
 	"bytes"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -222,5 +224,30 @@ func TestGroupText(t *testing.T) {
 		if g, err := ParseGroup(in); err != nil || g.String() != out {
 			t.Errorf("%q: %q %v, want %q", in, g.String(), err, out)
 		}
+	}
+}
+
+// TestGroupAndMeterDumps parses dumps of a real switch and prints them as they were.
+func TestGroupAndMeterDumps(t *testing.T) {
+	for file, lines := range dumpLines(t, "*.groups") {
+		for _, l := range lines {
+			if g, err := ParseGroup(l); err != nil || g.String() != strings.TrimSpace(l) {
+				t.Errorf("%s: %q is %q (%v)", file, l, g.String(), err)
+			}
+		}
+	}
+	files, _ := filepath.Glob("../testdata/flows/*.meters")
+	for _, file := range files {
+		text := strings.ReplaceAll(string(must(os.ReadFile(file))), "\r", "")
+		_, text, _ = strings.Cut("\n"+text, "\nmeter=")
+		for _, s := range strings.Split(text, "\nmeter=") {
+			s = "meter=" + strings.TrimSpace(s)
+			if m, err := ParseMeter(s); err != nil || m.String() != s {
+				t.Errorf("%s: %q is %q (%v)", file, s, m.String(), err)
+			}
+		}
+	}
+	if len(files) == 0 {
+		t.Error("no dumps of meters in testdata/flows")
 	}
 }
