@@ -1,0 +1,286 @@
+package l2_test
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/penstock/penstock/controller/derive"
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/openflow"
+	"github.com/penstock/penstock/pipeline"
+	"github.com/penstock/penstock/pipeline/l2"
+	"github.com/penstock/penstock/store/snapshot"
+)
+
+// yamlState is the state.yaml of a scenario, or a step: what there is after it, by name.
+type yamlState struct {
+	Physical []struct {
+		Name   string
+		Number uint32
+	}
+	Hosts []struct {
+		Name     string
+		Tunnel   string            // tunnel_ip
+		Mappings map[string]string // physical network -> bridge
+	}
+	Networks []struct {
+		Name     string
+		Down     bool
+		Segments []struct {
+			Type     model.NetworkType
+			Physical string
+			ID       uint32
+		}
+	}
+	Ports []struct {
+		Name, Network, MAC string
+		IPs                []string
+		Owner              string
+		Pairs              []string // MACs of allowed_address_pairs
+		Unsecured, Down    bool
+		HostID             string `yaml:"host_id"`
+		// On lists the hosts that have the port's VIF, each with its OpenFlow port, slot and member number.
+		On map[string]uint32
+	}
+	Remove []string // "port a", "network n1", "host h1", "binding h1/a"
+}
+
+// world is intent by name with its history, as the store would give it.
+type world struct {
+	t    testing.TB
+	rows map[*model.Table]map[string]model.Object
+	keys map[string]uint32
+	rev  int64
+}
+
+func newWorld(t testing.TB) *world {
+	w := &world{t: t, rows: map[*model.Table]map[string]model.Object{}, keys: map[string]uint32{}}
+	for _, tb := range model.Tables() {
+		w.rows[tb] = map[string]model.Object{}
+	}
+	return w
+}
+
+// meta gives an object its key: in the order in which they come, each kind from its own base for the reader's sake.
+func (w *world) meta(tb *model.Table, name string) model.Meta {
+	id := tb.Name + " " + name
+	if w.keys[id] == 0 {
+		base := map[*model.Table]uint32{model.Hosts: 0x100, model.Networks: 1, model.Ports: 0x10}[tb]
+		for k := range w.keys {
+			if strings.HasPrefix(k, tb.Name+" ") {
+				base++
+			}
+		}
+		w.keys[id] = base
+	}
+	return model.Meta{ID: name, Name: name, Key: w.keys[id]}
+}
+
+func (w *world) put(o model.Object, tb *model.Table) model.Change {
+	c := model.Change{Table: tb, Old: w.rows[tb][o.ObjectID()], New: o}
+	w.rows[tb][o.ObjectID()] = o
+	return c
+}
+
+func (w *world) remove(tb *model.Table, id string) []model.Change {
+	old := w.rows[tb][id]
+	if old == nil {
+		return nil
+	}
+	delete(w.rows[tb], id)
+	return []model.Change{{Table: tb, Old: old}}
+}
+
+// step takes a state over and gives the changes.
+func (w *world) step(text []byte) (changes []model.Change) {
+	var y yamlState
+	if err := yaml.Unmarshal(text, &y); err != nil {
+		w.t.Fatalf("state: %v", err)
+	}
+	for _, p := range y.Physical {
+		changes = append(changes, w.put(&model.PhysicalNetwork{Name: p.Name, Number: p.Number}, model.PhysicalNetworks))
+	}
+	for _, h := range y.Hosts {
+		o := &model.Host{Meta: w.meta(model.Hosts, h.Name), BridgeMappings: h.Mappings}
+		if h.Tunnel != "" {
+			o.TunnelIP = netip.MustParseAddr(h.Tunnel)
+		}
+		changes = append(changes, w.put(o, model.Hosts))
+	}
+	for _, n := range y.Networks {
+		o := &model.Network{Meta: w.meta(model.Networks, n.Name), AdminStateUp: !n.Down}
+		for _, s := range n.Segments {
+			o.Segments = append(o.Segments, model.Segment{Type: s.Type, PhysicalNetwork: s.Physical, ID: s.ID})
+		}
+		changes = append(changes, w.put(o, model.Networks))
+	}
+	for _, p := range y.Ports {
+		o := &model.Port{Meta: w.meta(model.Ports, p.Name), NetworkID: model.NetworkID(p.Network), AdminStateUp: !p.Down,
+			PortSecurity: !p.Unsecured, DeviceOwner: p.Owner, HostID: model.HostName(p.HostID)}
+		o.MAC = w.mac(p.MAC)
+		for _, a := range p.IPs {
+			o.FixedIPs = append(o.FixedIPs, model.FixedIP{Address: netip.MustParseAddr(a)})
+		}
+		for _, m := range p.Pairs {
+			o.AllowedAddressPairs = append(o.AllowedAddressPairs, model.AddressPair{MAC: w.mac(m)})
+		}
+		changes = append(changes, w.put(o, model.Ports))
+		for _, h := range slices.Sorted(maps.Keys(p.On)) {
+			b := &model.Binding{PortID: model.PortID(p.Name), Host: model.HostName(h), NetworkID: o.NetworkID, OFPort: p.On[h], Slot: uint16(p.On[h])}
+			// One leaf per network and host.
+			b.Member = w.meta(model.Networks, p.Network).Key*model.LeafSize + p.On[h]%model.LeafSize
+			changes = append(changes, w.put(b, model.Bindings))
+		}
+	}
+	for _, r := range y.Remove {
+		kind, name, _ := strings.Cut(r, " ")
+		tb := model.TableByName(kind)
+		if tb == nil {
+			w.t.Fatalf("remove %q: no such table", r)
+		}
+		changes = append(changes, w.remove(tb, name)...)
+	}
+	return changes
+}
+
+func (w *world) mac(s string) model.MAC {
+	m, err := model.ParseMAC(s)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return m
+}
+
+// all is what there is as changes of an empty world, in an order that depends on nothing else.
+func (w *world) all() (changes []model.Change) {
+	for _, tb := range model.Tables() {
+		for _, id := range slices.Sorted(maps.Keys(w.rows[tb])) {
+			changes = append(changes, model.Change{Table: tb, New: w.rows[tb][id]})
+		}
+	}
+	return changes
+}
+
+// engine is an engine with the snapshot that it has seen.
+type engine struct {
+	*derive.Engine
+	snap *snapshot.Snapshot
+	rev  int64
+}
+
+func newEngine() *engine {
+	return &engine{Engine: derive.New(l2.Root, pipeline.DefaultSettings(), snapshot.Empty()), snap: snapshot.Empty()}
+}
+
+func (e *engine) apply(changes ...model.Change) *derive.Delta {
+	e.rev++
+	e.snap = e.snap.Apply(e.rev, changes)
+	return e.Apply(e.snap, changes)
+}
+
+// hosts lists the hosts that the engine derived anything for in its last snapshot, and those of more.
+func (e *engine) hosts() (out []model.HostName) {
+	for o := range e.snap.Each(model.Hosts) {
+		out = append(out, model.HostName(o.ObjectID()))
+	}
+	for o := range e.snap.Each(model.Bindings) {
+		if h := o.(*model.Binding).Host; !slices.Contains(out, h) {
+			out = append(out, h)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// roleOf is the role of a bridge.
+func roleOf(bridge string) pipeline.Role {
+	switch bridge {
+	case pipeline.BrInt:
+		return pipeline.RoleInt
+	case pipeline.BrTun:
+		return pipeline.RoleTun
+	}
+	return pipeline.RoleEx
+}
+
+// render is everything that is desired as text, by host/bridge, one line each, in the order that packets meet it.
+func (e *engine) render(w *world) map[string][]string {
+	out := map[string][]string{}
+	for _, h := range e.hosts() {
+		for _, br := range e.Bridges(h) {
+			d := e.Desired(h, br)
+			at := string(h) + "/" + br
+			for _, f := range sorted(d.Flows) {
+				out[at] = append(out[at], flowLine(w, &f))
+			}
+			for _, id := range slices.Sorted(maps.Keys(d.Groups)) {
+				out[at+" groups"] = append(out[at+" groups"], groupText(w.t, d.Groups[id]))
+			}
+		}
+	}
+	return out
+}
+
+func sorted(m map[pipeline.Key]pipeline.Flow) []pipeline.Flow {
+	return slices.SortedFunc(maps.Values(m), func(a, b pipeline.Flow) int {
+		switch {
+		case a.Table != b.Table:
+			return int(a.Table) - int(b.Table)
+		case a.Priority != b.Priority:
+			return int(b.Priority) - int(a.Priority)
+		}
+		return strings.Compare(a.Match, b.Match)
+	})
+}
+
+// flowLine is a flow as ovs-ofctl add-flows takes it, with the rule's number and the object in a comment.
+func flowLine(w *world, f *pipeline.Flow) string {
+	of, err := f.Decode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := f.Cookie
+	line := fmt.Sprintf("%s # rule %d", of.String(), c.Rule())
+	for _, tb := range model.Tables() {
+		if tb.Kind == 0 || tb.Kind != c.Kind() {
+			continue
+		}
+		for id, o := range w.rows[tb] {
+			if o.(interface{ MetaOf() *model.Meta }).MetaOf().Key == c.Key() {
+				line += ", " + tb.Name + " " + id
+			}
+		}
+	}
+	return line
+}
+
+func groupText(t testing.TB, g pipeline.Group) string {
+	m, err := openflow.Decode([]byte(g.Mod))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, ok := m.(*openflow.GroupMod)
+	if !ok {
+		t.Fatalf("group %d is a %s", g.ID, m.Name())
+	}
+	return mod.Group.String()
+}
+
+// same compares what two engines desire.
+func same(t testing.TB, what string, a, b *engine) {
+	t.Helper()
+	for _, h := range slices.Compact(slices.Sorted(slices.Values(append(a.hosts(), b.hosts()...)))) {
+		for _, br := range slices.Compact(slices.Sorted(slices.Values(append(a.Bridges(h), b.Bridges(h)...)))) {
+			x, y := a.Desired(h, br), b.Desired(h, br)
+			if !maps.Equal(x.Flows, y.Flows) || !maps.Equal(x.Groups, y.Groups) || !maps.Equal(x.Meters, y.Meters) || !maps.Equal(x.Holds, y.Holds) {
+				t.Errorf("%s: %s/%s differs: %d and %d flows, %d and %d groups", what, h, br, len(x.Flows), len(y.Flows), len(x.Groups), len(y.Groups))
+			}
+		}
+	}
+}
