@@ -41,6 +41,8 @@ type Config struct {
 	DNSDomain string
 	// LivenessInterval is how often hosts' states are looked at without a cause, default 5 s.
 	LivenessInterval time.Duration
+	// AuditInterval is how often each bridge is read back and compared, about, default 5 min.
+	AuditInterval time.Duration
 	// Version is shown in status.
 	Version string
 }
@@ -136,6 +138,10 @@ func (c *Controller) changed(ctx context.Context, changes []model.Change) {
 			if (ch.Old == nil) != (ch.New == nil) {
 				_, id, _ := strings.Cut(ch.ID(), "/")
 				ports = append(ports, model.PortID(id))
+			}
+		case model.Bindings:
+			if b, ok := ch.Old.(*model.Binding); ok && ch.New == nil {
+				ports = append(ports, b.PortID) // a VIF elsewhere may bind now
 			}
 		case model.Hosts:
 			c.hostChanged(ctx, ch)

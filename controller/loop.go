@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/penstock/penstock/controller/derive"
+	"github.com/penstock/penstock/controller/session"
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/pipeline"
 	"github.com/penstock/penstock/store"
@@ -24,6 +25,8 @@ type loop struct {
 	derived func(d time.Duration, changes int)
 	// units and desired mirror the engine's counts for metrics.
 	units, desired atomic.Int64
+	// delivered is the revision up to which every host has its part.
+	delivered atomic.Int64
 }
 
 func newLoop(root *pipeline.Kind, settings pipeline.Settings) *loop {
@@ -75,12 +78,24 @@ func (l *loop) apply(u storeUpdate) {
 	for _, b := range delta.Bridges {
 		byHost[b.Host] = append(byHost[b.Host], b)
 	}
+	// Bindings wait for the confirmation of the revision of their port, also where nothing is to be sent for it.
+	confirm := func(b *model.Binding) {
+		if byHost[b.Host] == nil {
+			byHost[b.Host] = []derive.BridgeDelta{}
+		}
+	}
+	v := model.NewView(u.snap)
 	for _, c := range u.changes {
-		if c.Table == model.Bindings {
+		switch c.Table {
+		case model.Bindings:
 			for _, o := range []model.Object{c.Old, c.New} {
-				if b, ok := o.(*model.Binding); ok && byHost[b.Host] == nil {
-					byHost[b.Host] = []derive.BridgeDelta{}
+				if b, ok := o.(*model.Binding); ok {
+					confirm(b)
 				}
+			}
+		case model.Ports:
+			for _, b := range v.BindingsOf(model.PortID(c.ID())) {
+				confirm(b)
 			}
 		}
 	}
@@ -92,6 +107,7 @@ func (l *loop) apply(u storeUpdate) {
 	}
 	l.changed(u.snap, u.changes)
 	l.deliver(delta.Revision, byHost)
+	l.delivered.Store(delta.Revision)
 }
 
 // ask runs f in the loop's goroutine.
@@ -116,10 +132,19 @@ func (l *loop) Desired(ctx context.Context, h model.HostName, bridge string, f f
 }
 
 // UnitOf implements rollout.Engine.
-func (l *loop) UnitOf(ctx context.Context, h model.HostName, bridge string, k pipeline.Key) (unit string, keys []pipeline.Key, err error) {
+func (l *loop) UnitOf(ctx context.Context, h model.HostName, bridge string, r *session.Rejected) (unit pipeline.UnitID, keys []pipeline.Key, err error) {
 	err = l.ask(ctx, func() {
-		if id, ok := l.engine.Owner(h, bridge, k); ok {
-			unit, keys = id.String(), l.engine.FlowsOf(id, bridge)
+		ok := false
+		switch {
+		case r.Key != nil:
+			unit, ok = l.engine.Owner(h, bridge, *r.Key)
+		case r.Group != nil:
+			unit, ok = l.engine.GroupOwner(h, bridge, *r.Group)
+		case r.Meter != nil:
+			unit, ok = l.engine.MeterOwner(h, bridge, *r.Meter)
+		}
+		if ok {
+			keys = l.engine.FlowsOf(unit, bridge)
 		}
 	})
 	return unit, keys, err

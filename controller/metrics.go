@@ -12,6 +12,8 @@ type metrics struct {
 	flowMods *prometheus.CounterVec
 	derive   prometheus.Histogram
 	changes  prometheus.Counter
+	audits   *prometheus.CounterVec
+	repaired *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, c *Controller) *metrics {
@@ -21,13 +23,15 @@ func newMetrics(reg prometheus.Registerer, c *Controller) *metrics {
 		flowMods: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_flow_mods_total", Help: "Flow-mods confirmed by switches, by bridge."}, []string{"bridge"}),
 		derive: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "penstock_derive_seconds",
 			Help: "Time to derive what one batch of changes means.", Buckets: prometheus.ExponentialBuckets(0.00005, 2, 18)}),
-		changes: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_derive_changes_total", Help: "Objects whose change was derived."}),
+		changes:  prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_derive_changes_total", Help: "Objects whose change was derived."}),
+		audits:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_audits_total", Help: "Times that a bridge in sync was read back and compared, by bridge."}, []string{"bridge"}),
+		repaired: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_audit_repairs_total", Help: "Flows, groups and meters that an audit found other than desired and repaired, by bridge."}, []string{"bridge"}),
 	}
 	gauge := func(name, help string, f func() float64) prometheus.GaugeFunc {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
 	if reg != nil {
-		reg.MustRegister(m.bundles, m.flowMods, m.derive, m.changes,
+		reg.MustRegister(m.bundles, m.flowMods, m.derive, m.changes, m.audits, m.repaired,
 			gauge("penstock_switch_connections", "Bridges connected to this process.", func() float64 { n, _ := c.countBridges(); return float64(n) }),
 			gauge("penstock_switches_synced", "Bridges that hold what is desired.", func() float64 { _, n := c.countBridges(); return float64(n) }),
 			gauge("penstock_flows_desired", "Flows desired on all bridges.", func() float64 { return float64(c.loop.desired.Load()) }),
@@ -42,6 +46,11 @@ func newMetrics(reg prometheus.Registerer, c *Controller) *metrics {
 func (m *metrics) bundle(bridge string, d time.Duration, flowMods int) {
 	m.bundles.WithLabelValues(bridge).Observe(d.Seconds())
 	m.flowMods.WithLabelValues(bridge).Add(float64(flowMods))
+}
+
+func (m *metrics) audited(bridge string, repaired int) {
+	m.audits.WithLabelValues(bridge).Inc()
+	m.repaired.WithLabelValues(bridge).Add(float64(repaired))
 }
 
 func (m *metrics) derived(d time.Duration, changes int) {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/penstock/penstock/controller/derive"
+	"github.com/penstock/penstock/controller/rollout"
 	"github.com/penstock/penstock/controller/session"
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/opapi"
@@ -23,18 +24,15 @@ import (
 // readTimeout bounds how long reading one bridge may take.
 const readTimeout = 20 * time.Second
 
+// auditTimeout bounds how long an audit on demand may take.
+const auditTimeout = 2 * time.Minute
+
 // Operator serves the operator API, /penstock/v1.
 func (c *Controller) Operator(gather prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	get := func(path string, f func(r *http.Request) (any, error)) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			v, err := f(r)
-			w.Header().Set("Content-Type", "application/json")
-			if err != nil {
-				w.WriteHeader(http.StatusBadRequest)
-				v = map[string]any{"NeutronError": map[string]string{"type": "BadRequest", "message": err.Error(), "detail": ""}}
-			}
-			json.NewEncoder(w).Encode(v) //nolint:errcheck // the client is gone
+			answer(w, func() (any, error) { return f(r) })
 		})
 	}
 	get(opapi.PathStatus, func(r *http.Request) (any, error) { return c.Status(r.Context(), gather), nil })
@@ -48,7 +46,61 @@ func (c *Controller) Operator(gather prometheus.Gatherer) http.Handler {
 	get(opapi.PathFDB, func(r *http.Request) (any, error) {
 		return c.FDB(r.Context(), r.URL.Query().Get("host"), r.URL.Query().Get("network_id"))
 	})
+	mux.HandleFunc("POST "+opapi.PathAudit, func(w http.ResponseWriter, r *http.Request) {
+		answer(w, func() (any, error) { return c.Audit(r.Context(), r.URL.Query().Get("host")) })
+	})
 	return mux
+}
+
+// answer writes what f gives as JSON, an error as Neutron does.
+func answer(w http.ResponseWriter, f func() (any, error)) {
+	v, err := f()
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		v = map[string]any{"NeutronError": map[string]string{"type": "BadRequest", "message": err.Error(), "detail": ""}}
+	}
+	json.NewEncoder(w).Encode(v) //nolint:errcheck // the client is gone
+}
+
+// Audit reads the bridges of a host, or of all, back now, mends what is not as desired, and tells what it found.
+func (c *Controller) Audit(ctx context.Context, host string) ([]opapi.Audit, error) {
+	places, err := c.places(host, "")
+	if err != nil {
+		return nil, err
+	}
+	before := map[string]uint64{}
+	var hosts []*rollout.Host
+	for _, p := range places {
+		if p.name == ovsdb.BridgeInt {
+			hosts = append(hosts, p.o.roll)
+		}
+		for _, b := range p.o.roll.Status() {
+			if b.Bridge == p.name {
+				before[string(p.r.host)+" "+p.name] = b.Repaired
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	defer cancel()
+	errs := make(chan error, len(hosts))
+	for _, h := range hosts {
+		go func() { errs <- h.Audit(ctx) }()
+	}
+	for range hosts {
+		if err := <-errs; err != nil {
+			return nil, fmt.Errorf("the audit has not ended after %v: see penstockctl switch list", auditTimeout)
+		}
+	}
+	out := []opapi.Audit{}
+	for _, p := range places {
+		for _, b := range p.o.roll.Status() {
+			if b.Bridge == p.name && b.Connected {
+				out = append(out, opapi.Audit{Host: string(p.r.host), Bridge: p.name, Foreign: b.Foreign, Repaired: b.Repaired - before[string(p.r.host)+" "+p.name]})
+			}
+		}
+	}
+	return out, nil
 }
 
 // place is a connected bridge of a host that this process runs.
@@ -148,10 +200,11 @@ func describe(p place, want *derive.Desired, f *openflow.Flow) opapi.Flow {
 		if t := pipeline.TableOf(p.role, f.Table); t != nil && t.Learned {
 			x.State = opapi.FlowLearned
 		} else {
-			k := pipeline.Key{Table: f.Table, Priority: f.Priority, Match: string(f.Match.AppendOXM(nil))}
-			if _, ok := want.Flows[k]; ok {
+			have := session.Comparable(f)
+			x.State = opapi.FlowStale
+			if want.Flows[have.Key] == have {
 				x.State = opapi.FlowInstalled
-				delete(want.Flows, k)
+				delete(want.Flows, have.Key)
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/penstock/penstock/controller/session"
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/ovsdb"
+	"github.com/penstock/penstock/pipeline/l2"
 	"github.com/penstock/penstock/store"
 )
 
@@ -111,7 +111,7 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 	}
 	o := &ownedHost{generation: generation, db: db, sessions: map[string]*session.Session{}, look: make(chan struct{}, 1)}
 	o.roll = rollout.New(rollout.Config{Host: r.host, Engine: r.c.loop, Logger: r.log.Named("rollout"), Applied: func(rev int64) { o.bind.Applied(rev) },
-		Observe: r.c.metrics.bundle})
+		Refused: func() { o.bind.RefusalsChanged() }, Observe: r.c.metrics.bundle, Audited: r.c.metrics.audited, AuditInterval: r.c.cfg.AuditInterval})
 	o.bind = binding.New(binding.Config{Host: r.host, Store: r.c.cfg.Store, DB: db, Logger: r.log.Named("binding"),
 		Complete: o.roll.Open, Refused: o.refused})
 	r.setDesired(o)
@@ -141,14 +141,18 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 	wg.Wait()
 }
 
-// refused reports whether a switch would not take flows of a port.
-func (o *ownedHost) refused(id model.PortID) bool {
+// refused lists the ports whose flows a switch would not take.
+func (o *ownedHost) refused() map[model.PortID]bool {
+	var out map[model.PortID]bool
 	for _, r := range o.roll.Refusals() {
-		if strings.Contains(r.Unit, string(id)) {
-			return true
+		if r.Unit.Kind == l2.LocalPort {
+			if out == nil {
+				out = map[model.PortID]bool{}
+			}
+			out[model.PortID(r.Unit.ID)] = true
 		}
 	}
-	return false
+	return out
 }
 
 // recordSoon has observe look at the host's state without waiting for its next turn.

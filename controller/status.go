@@ -17,7 +17,7 @@ import (
 // Status gathers what there is and how it goes.
 func (c *Controller) Status(ctx context.Context, gather prometheus.Gatherer) opapi.Status {
 	v := c.cfg.Store.View()
-	s := opapi.Status{Version: c.cfg.Version, Revision: v.Revision(), Started: c.started, Leader: c.leads(),
+	s := opapi.Status{Version: c.cfg.Version, Revision: v.Revision(), Derived: c.loop.delivered.Load(), Started: c.started, Leader: c.leads(),
 		Hosts: c.Hosts(), Health: c.Health(ctx), PacketIns: packetIns(gather)}
 	snap := c.cfg.Store.Snapshot()
 	s.Ports.Total = snap.Len(model.Ports)
@@ -83,6 +83,7 @@ func (r *runner) bridges() []opapi.Bridge {
 				if s.Bridge == name {
 					b.Connected, b.Synced, b.LastError = s.Connected, s.Synced, s.LastError
 					b.FlowsDesired, b.FlowsInstalled, b.Groups, b.Meters, b.FlowModsSent = s.Desired, s.Flows, s.Groups, s.Meters, s.Sent
+					b.Foreign, b.Repaired = s.Foreign, s.Repaired
 				}
 			}
 		}
@@ -155,9 +156,10 @@ func (r *runner) addHealth(add func(code, severity, object, text string)) {
 	}
 	for _, f := range o.roll.Refusals() {
 		text := fmt.Sprintf("the switch refused %s: %v", f.What, f.Err)
-		if f.Unit != "" {
-			text += "; left out: " + f.Unit
+		if f.Unit.Kind != nil {
+			text += "; left out: " + f.Unit.String()
 		}
+		text += "; it is tried again by itself: make room for it, or report it as a defect"
 		add("FLOW_REFUSED", opapi.SeverityError, host+" "+f.Bridge, text)
 	}
 	s := o.db.State()

@@ -8,7 +8,7 @@ package opapi
 
 import "time"
 
-// The paths, all read by GET.
+// The paths, read by GET where nothing else is said.
 const (
 	PathStatus   = "/penstock/v1/status"   // Status
 	PathHealth   = "/penstock/v1/health"   // []Health
@@ -16,6 +16,7 @@ const (
 	PathSwitches = "/penstock/v1/switches" // []Switch
 	PathFlows    = "/penstock/v1/flows"    // []Flow; ?host= and ?bridge= narrow it
 	PathObjects  = "/penstock/v1/objects"  // []Object
+	PathAudit    = "/penstock/v1/audit"    // POST, []Audit; ?host= narrows it
 	PathFDB      = "/penstock/v1/fdb"      // []FDBEntry; ?host= and ?network_id= narrow it
 )
 
@@ -23,6 +24,7 @@ const (
 type Status struct {
 	Version  string    `json:"version"`
 	Revision int64     `json:"revision"` // the store's
+	Derived  int64     `json:"derived"`  // the revision up to which hosts have been told what to change; their bridges are synced when it is done
 	Started  time.Time `json:"started"`
 	// Leader says whether the penstockd that answered is the one that runs the hosts.
 	Leader bool     `json:"leader"`
@@ -104,13 +106,26 @@ type Bridge struct {
 	Groups         int    `json:"groups"`
 	Meters         int    `json:"meters"`
 	FlowModsSent   uint64 `json:"flow_mods_sent"` // since the start of penstockd
-	LastError      string `json:"last_error,omitempty"`
+	// Foreign counts flows that are not Penstock's, as of the last read-back; Repaired counts what audits mended since
+	// the start of penstockd.
+	Foreign   int    `json:"foreign"`
+	Repaired  uint64 `json:"repaired"`
+	LastError string `json:"last_error,omitempty"`
 }
 
 // Switch is a bridge with its host.
 type Switch struct {
 	Host string `json:"host"`
 	Bridge
+}
+
+// Audit is a bridge that was read back and compared with what is desired.
+type Audit struct {
+	Host    string `json:"host"`
+	Bridge  string `json:"bridge"`
+	Foreign int    `json:"foreign"` // flows that are not Penstock's and were left alone
+	// Repaired counts the flows, groups and meters that were not as desired and were mended.
+	Repaired uint64 `json:"repaired"`
 }
 
 // Severities of Health.
@@ -133,6 +148,7 @@ const (
 	FlowMissing   = "missing"   // desired, not in the switch
 	FlowForeign   = "foreign"   // in the switch, not Penstock's by its cookie
 	FlowLearned   = "learned"   // a fact that the switch learned
+	FlowStale     = "stale"     // in the switch, Penstock's by its cookie, but not desired so: the next audit mends it
 )
 
 // Flow is one flow of a bridge. The client says what it means (package ctl/annotate).

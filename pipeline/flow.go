@@ -62,6 +62,9 @@ type UnitID struct {
 }
 
 func (u UnitID) String() string {
+	if u.Kind == nil {
+		return ""
+	}
 	if u.Host == "" {
 		return u.Kind.Name + " " + u.ID
 	}

@@ -37,8 +37,8 @@ type Config struct {
 	Logger *zap.Logger
 	// Complete is called once, when the host's database is read whole and the bindings agree with it.
 	Complete func()
-	// Refused reports whether the switch refused flows of a port: it is not ACTIVE then.
-	Refused func(model.PortID) bool
+	// Refused gives the ports of which switches refuse flows: they are not ACTIVE. It may be called often.
+	Refused func() map[model.PortID]bool
 }
 
 // Problem is a VIF that cannot be bound, for health.
@@ -56,9 +56,11 @@ type Worker struct {
 	dirty    map[model.PortID]struct{}
 	applied  int64
 	problems map[model.PortID]Problem
+	refused  map[model.PortID]bool // as of the last RefusalsChanged
 
 	// waiting holds the ports whose flows are not confirmed yet, by the revision they need. Run's alone.
 	waiting map[model.PortID]int64
+	backoff time.Duration // of the last failure, 0 after a success
 }
 
 // New makes a Worker.
@@ -97,6 +99,27 @@ func (w *Worker) Applied(rev int64) {
 	w.applied = max(w.applied, rev)
 	w.mu.Unlock()
 	w.kick()
+}
+
+// RefusalsChanged says that Config.Refused has another answer now.
+func (w *Worker) RefusalsChanged() {
+	now := w.cfg.Refused()
+	w.mu.Lock()
+	for id := range w.refused {
+		w.dirty[id] = struct{}{}
+	}
+	for id := range now {
+		w.dirty[id] = struct{}{}
+	}
+	w.refused = now
+	w.mu.Unlock()
+	w.kick()
+}
+
+func (w *Worker) isRefused(id model.PortID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.refused[id]
 }
 
 // Problems lists the VIFs that cannot be bound, by port.
@@ -140,7 +163,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		if err := w.activate(ctx); err != nil {
 			w.again(ctx, retry, "report ports active", err)
+			continue
 		}
+		w.backoff = 0
 	}
 }
 
@@ -148,7 +173,8 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) again(ctx context.Context, t *time.Timer, what string, err error) {
 	if ctx.Err() == nil {
 		w.cfg.Logger.Warn("cannot "+what+", trying again", zap.String("host", string(w.cfg.Host)), zap.Error(err))
-		t.Reset(500 * time.Millisecond)
+		w.backoff = min(max(2*w.backoff, 250*time.Millisecond), 8*time.Second)
+		t.Reset(w.backoff)
 	}
 }
 
@@ -235,7 +261,27 @@ func (w *Worker) bindBatch(ctx context.Context, ids []model.PortID) error {
 		}
 	}
 	w.await(ids, &state)
-	return nil
+	return w.unmark(ctx, ids, &state)
+}
+
+// unmark takes penstock-installed away from VIFs whose ports are not, or not any more, in place.
+func (w *Worker) unmark(ctx context.Context, ids []model.PortID, state *ovsdb.Snapshot) error {
+	v := w.cfg.Store.View()
+	var uuids []string
+	for _, id := range ids {
+		b, bound := v.Binding(w.cfg.Host, id)
+		s, ok := v.PortStatus(id)
+		active := bound && ok && s.Status == model.StatusActive && s.Host == w.cfg.Host
+		for _, vif := range state.VIFs(string(id)) {
+			if vif.Installed && !(active && vif.Name == b.Interface) {
+				uuids = append(uuids, vif.UUID)
+			}
+		}
+	}
+	if len(uuids) == 0 {
+		return nil
+	}
+	return w.cfg.DB.SetInstalled(ctx, uuids, false)
 }
 
 func (w *Worker) meta() store.Meta {
@@ -321,15 +367,15 @@ func (w *Worker) elsewhere(v model.View, p *model.Port, vif *ovsdb.VIF, bound bo
 	return nil
 }
 
-// staleStatus reports whether a port's recorded status cannot be right: ACTIVE here without a binding, or with the
-// port down.
+// staleStatus reports whether a port's recorded status cannot be right: ACTIVE here without a binding, with the
+// port down, or with flows that the switch refuses.
 func (w *Worker) staleStatus(v model.View, id model.PortID, bound bool) bool {
 	s, ok := v.PortStatus(id)
 	if !ok || s.Host != w.cfg.Host || s.Status != model.StatusActive {
 		return false
 	}
 	p, ok := v.Port(id)
-	return !bound || ok && !p.AdminStateUp
+	return !bound || ok && !p.AdminStateUp || w.isRefused(id)
 }
 
 // put makes one port's binding as it should be, within a transaction.
@@ -367,7 +413,7 @@ func (w *Worker) activate(ctx context.Context) error {
 	w.mu.Unlock()
 	var ready []model.PortID
 	for id, rev := range w.waiting {
-		if rev <= applied && !w.cfg.Refused(id) {
+		if rev <= applied && !w.isRefused(id) {
 			ready = append(ready, id)
 		}
 	}

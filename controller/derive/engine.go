@@ -456,6 +456,26 @@ func (e *Engine) Owner(h model.HostName, bridge string, k pipeline.Key) (pipelin
 	return pipeline.UnitID{}, false
 }
 
+// GroupOwner finds the unit whose group stands under an id of a bridge.
+func (e *Engine) GroupOwner(h model.HostName, bridge string, id uint32) (pipeline.UnitID, bool) {
+	if b := e.bridges[bridgeKey{h, bridge}]; b != nil {
+		if w, ok := b.groups.won[id]; ok {
+			return w.u.id, true
+		}
+	}
+	return pipeline.UnitID{}, false
+}
+
+// MeterOwner finds the unit whose meter stands under an id of a bridge.
+func (e *Engine) MeterOwner(h model.HostName, bridge string, id uint32) (pipeline.UnitID, bool) {
+	if b := e.bridges[bridgeKey{h, bridge}]; b != nil {
+		if w, ok := b.meters.won[id]; ok {
+			return w.u.id, true
+		}
+	}
+	return pipeline.UnitID{}, false
+}
+
 // Bridges lists the bridges of a host for which anything is desired, sorted.
 func (e *Engine) Bridges(h model.HostName) []string {
 	var out []string

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -70,7 +69,6 @@ type Dispatcher struct {
 	handlers [256]*handler
 	bufs     sync.Pool
 	counter  *prometheus.CounterVec
-	unknown  atomic.Uint64
 }
 
 // New makes a Dispatcher without handlers.

@@ -33,8 +33,9 @@ type Session interface {
 type Engine interface {
 	// Desired gives all that a bridge should hold. f runs before any later delta is enqueued.
 	Desired(ctx context.Context, h model.HostName, bridge string, f func(*derive.Desired, int64)) error
-	// UnitOf names the unit that wants a flow and lists the keys of all its flows on the bridge.
-	UnitOf(ctx context.Context, h model.HostName, bridge string, k pipeline.Key) (string, []pipeline.Key, error)
+	// UnitOf names the unit that wants what was refused, zero if none does, and lists the keys of all its flows on
+	// the bridge.
+	UnitOf(ctx context.Context, h model.HostName, bridge string, r *session.Rejected) (pipeline.UnitID, []pipeline.Key, error)
 }
 
 // Config is what a Host is made of.
@@ -47,6 +48,15 @@ type Config struct {
 	Applied func(rev int64)
 	// Observe, if set, is told how long each bridge took to take a change, and of how many flow-mods.
 	Observe func(bridge string, d time.Duration, flowMods int)
+	// Refused, if set, is called when what switches refuse has changed, before Applied of the same roll-out. It must
+	// not block.
+	Refused func()
+	// Audited, if set, is told of every audit: how many flows, groups and meters were not as they should be.
+	Audited func(bridge string, repaired int)
+	// AuditInterval is how often a bridge is read back and compared, about, default 5 min.
+	AuditInterval time.Duration
+	// RetryInterval is how soon what was refused is tried again, default 1 s; it doubles up to AuditInterval.
+	RetryInterval time.Duration
 	// Timeout bounds one exchange with a switch, default 30 s: a switch that does not answer is disconnected.
 	Timeout time.Duration
 }
@@ -55,18 +65,22 @@ type Config struct {
 type Refusal struct {
 	Bridge string
 	What   string // the flow's text, or the group's or meter's id
-	Unit   string // the unit whose flows were left out because of it
-	Err    error
-	keys   []pipeline.Key
+	// Unit is the unit whose flows were left out because of it; its Kind is nil if no unit wanted it.
+	Unit pipeline.UnitID
+	Err  error
+	keys []pipeline.Key
+	// group or meter, where it is one
+	group, meter *uint32
 }
 
 // BridgeStatus is a bridge's state for people.
 type BridgeStatus struct {
 	Bridge            string
-	Connected, Synced bool
-	Foreign           int
-	Desired           int // flows
-	Flows             int // confirmed
+	Connected, Synced bool   // Synced: nothing is left to send; what was refused excepted
+	Foreign           int    // flows that are not ours, when the bridge was last read
+	Audits, Repaired  uint64 // read-backs of a synced bridge, and what they found wrong and mended
+	Desired           int    // flows
+	Flows             int    // confirmed
 	Groups            int
 	Meters            int
 	Sent              uint64 // flow-mods since the Host was made
@@ -82,6 +96,14 @@ type bridge struct {
 	// refused are the flows left out, by key, until they change.
 	refused map[pipeline.Key]*Refusal
 	others  []*Refusal // groups and meters
+	// busy while a part of a change is under way.
+	busy bool
+	// due is when the bridge is read back next; retry is the wait after the last refusal, 0 without one.
+	due   time.Time
+	retry time.Duration
+	had   int // refusals after the last roll-out
+	// waiters are told when an audit that began after they asked has been rolled out.
+	waiters []chan struct{}
 }
 
 // Host rolls changes out to one host's bridges. One goroutine, Run's, talks to the switches; the methods may be
@@ -100,6 +122,12 @@ type Host struct {
 func New(cfg Config) *Host {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 30 * time.Second
+	}
+	if cfg.AuditInterval == 0 {
+		cfg.AuditInterval = 5 * time.Minute
+	}
+	if cfg.RetryInterval == 0 {
+		cfg.RetryInterval = time.Second
 	}
 	return &Host{cfg: cfg, wake: make(chan struct{}, 1), bridges: map[string]*bridge{}}
 }
@@ -150,7 +178,7 @@ func (h *Host) Connected(name string, s Session) {
 	b := h.bridge(name)
 	old := b.sess
 	b.sess, b.synced = s, false
-	b.status.Connected, b.status.Synced = true, false
+	b.status.Connected = true
 	h.mu.Unlock()
 	if old != nil {
 		old.Close()
@@ -164,7 +192,11 @@ func (h *Host) Disconnected(name string, s Session, err error) {
 	defer h.mu.Unlock()
 	if b := h.bridge(name); b.sess == s {
 		b.sess, b.synced, b.change = nil, false, session.NewChange()
-		b.status.Connected, b.status.Synced = false, false
+		for _, c := range b.waiters {
+			close(c)
+		}
+		b.waiters = nil
+		b.status.Connected = false
 		if err != nil {
 			b.status.LastError = err.Error()
 		}
@@ -177,7 +209,10 @@ func (h *Host) Status() []BridgeStatus {
 	defer h.mu.Unlock()
 	var out []BridgeStatus
 	for _, name := range slices.Sorted(maps.Keys(h.bridges)) {
-		out = append(out, h.bridges[name].status)
+		b := h.bridges[name]
+		s := b.status
+		s.Synced = b.sess != nil && b.synced && !b.busy && b.change.Empty()
+		out = append(out, s)
 	}
 	return out
 }
@@ -215,80 +250,110 @@ func compare(a, b string) int {
 
 // Run does the work until ctx ends.
 func (h *Host) Run(ctx context.Context) error {
+	t := time.NewTimer(h.cfg.AuditInterval)
+	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-h.wake:
+		case <-t.C:
 		}
 		h.round(ctx)
+		t.Reset(h.untilDue())
 	}
 }
 
-// round synchronises new sessions and rolls out what is pending.
+// round synchronises new sessions, audits those that are due, and rolls out what is pending.
 func (h *Host) round(ctx context.Context) {
 	h.mu.Lock()
 	if !h.gate {
 		h.mu.Unlock()
 		return
 	}
-	var fresh []string
+	var read []string
+	now := time.Now()
 	for name, b := range h.bridges {
-		if b.sess != nil && !b.synced {
-			fresh = append(fresh, name)
+		if b.sess != nil && (!b.synced || !now.Before(b.due)) {
+			read = append(read, name)
 		}
 	}
 	h.mu.Unlock()
-	slices.Sort(fresh)
-	for _, name := range fresh {
-		h.sync(ctx, name)
+	slices.Sort(read)
+	var told []chan struct{}
+	for _, name := range read {
+		told = append(told, h.sync(ctx, name)...)
 	}
 	h.rollOut(ctx)
+	for _, c := range told {
+		close(c)
+	}
 }
 
-// sync reads a new session's bridge back and makes the difference to what is desired its pending change.
-func (h *Host) sync(ctx context.Context, name string) {
+// sync reads a bridge back and makes the difference to what is desired its pending change. It gives those who
+// waited for that.
+func (h *Host) sync(ctx context.Context, name string) (told []chan struct{}) {
 	h.mu.Lock()
 	b := h.bridge(name)
-	s := b.sess
+	s, audit, asked := b.sess, b.synced, len(b.waiters)
 	h.mu.Unlock()
 	if s == nil {
-		return
+		return nil
 	}
 	tctx, cancel := context.WithTimeout(ctx, 2*h.cfg.Timeout)
 	defer cancel()
 	have, err := s.Read(tctx)
 	if err != nil {
 		h.fail(name, s, fmt.Errorf("read flows back: %w", err))
-		return
+		return nil
 	}
 	var want *derive.Desired
+	var pending *session.Change
 	err = h.cfg.Engine.Desired(ctx, h.cfg.Host, name, func(d *derive.Desired, rev int64) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		// What was pending is part of d; what comes from here on is merged behind the difference.
-		want, b.change = d, session.NewChange()
+		want, pending, b.change = d, b.change, session.NewChange()
 		h.rev = max(h.rev, rev)
 	})
 	if err != nil {
-		return // the engine is stopping
+		return nil // the engine is stopping
 	}
 	diff := session.Diff(want, have, name != pipeline.BrInt && name != pipeline.BrTun)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if b.sess != s {
-		return
+		return nil
 	}
+	told, b.waiters = b.waiters[:asked:asked], b.waiters[asked:]
+	b.forget(want)
+	drift := 0
+	if audit {
+		drift = diff.Without(pending, b.isRefused)
+		b.status.Audits++
+		b.status.Repaired += uint64(drift)
+	}
+	log := h.cfg.Logger.Debug
+	switch {
+	case drift > 0:
+		log = h.cfg.Logger.Warn
+	case !audit:
+		log = h.cfg.Logger.Info
+	}
+	log("read bridge back", zap.String("host", string(h.cfg.Host)), zap.String("bridge", name),
+		zap.Int("flows", len(have.Flows)), zap.Int("foreign", have.Foreign), zap.Int("to_set", len(diff.Set)),
+		zap.Int("to_delete", len(diff.Del)), zap.Int("drifted", drift))
 	diff.Then(b.change)
-	b.change, b.synced = diff, true
-	b.refused, b.others = map[pipeline.Key]*Refusal{}, nil
-	b.status.Synced, b.status.Foreign = true, have.Foreign
+	b.change, b.synced, b.due = diff, true, h.later()
+	b.status.Foreign = have.Foreign
 	b.total = [3]int{len(want.Flows), len(want.Groups), len(want.Meters)}
 	if b.change.Empty() {
 		b.settle()
 	}
-	h.cfg.Logger.Info("read bridge back", zap.String("host", string(h.cfg.Host)), zap.String("bridge", name),
-		zap.Int("flows", len(have.Flows)), zap.Int("foreign", have.Foreign), zap.Int("to_set", len(diff.Set)), zap.Int("to_delete", len(diff.Del)))
+	if audit && h.cfg.Audited != nil {
+		h.cfg.Audited(name, drift)
+	}
+	return told
 }
 
 // settle says that the bridge holds what is desired, what it refused excepted.
@@ -315,7 +380,7 @@ func (h *Host) rollOut(ctx context.Context) {
 		intUp = intUp || name == pipeline.BrInt
 		if !b.change.Empty() {
 			jobs = append(jobs, job{name, b.sess, b.change})
-			b.change = session.NewChange()
+			b.change, b.busy = session.NewChange(), true
 		}
 	}
 	rev := h.rev
@@ -337,6 +402,7 @@ func (h *Host) rollOut(ctx context.Context) {
 			ok = h.apply(ctx, j, j.c.Removals()) && ok
 		}
 	}
+	h.finish(jobs)
 	if intUp && ok && h.cfg.Applied != nil {
 		h.cfg.Applied(rev)
 	}
@@ -368,58 +434,6 @@ func (h *Host) apply(ctx context.Context, j job, c *session.Change) bool {
 		}
 	}
 	return true
-}
-
-// refuse takes what was rejected out of c; false means that it was not in it, so trying again is no use.
-func (h *Host) refuse(ctx context.Context, name string, c *session.Change, rej *session.Rejected) bool {
-	r := &Refusal{Bridge: name, What: rej.What, Err: rej.Err}
-	removed := false
-	if rej.Key != nil {
-		unit, keys, err := h.cfg.Engine.UnitOf(ctx, h.cfg.Host, name, *rej.Key)
-		if err != nil {
-			return false
-		}
-		r.Unit, r.keys = unit, append(keys, *rej.Key)
-		for _, k := range r.keys {
-			if _, ok := c.Set[k]; ok {
-				delete(c.Set, k)
-				removed = true
-			}
-			if _, ok := c.Del[k]; ok && k == *rej.Key {
-				delete(c.Del, k)
-				removed = true
-			}
-		}
-	} else {
-		removed = c.Drop(rej)
-	}
-	h.cfg.Logger.Error("switch refused", zap.String("host", string(h.cfg.Host)), zap.String("bridge", name),
-		zap.String("what", rej.What), zap.String("unit", r.Unit), zap.Error(rej.Err))
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	b := h.bridge(name)
-	b.status.LastError = rej.Error()
-	if rej.Key == nil {
-		b.others = append(b.others, r)
-	}
-	for _, k := range r.keys {
-		b.refused[k] = r
-	}
-	return removed
-}
-
-func (h *Host) count(name string, c *session.Change) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	b := h.bridge(name)
-	b.status.Sent += uint64(len(c.Set) + len(c.Del))
-	for k := range c.Set {
-		delete(b.refused, k)
-	}
-	for k := range c.Del {
-		delete(b.refused, k)
-	}
-	b.settle()
 }
 
 // fail ends a session that does not answer as it should; the switch connects again and is read back.

@@ -83,14 +83,18 @@ type Installed struct {
 	Learned []pipeline.Hold                // the distinct (table, cookie) of learned facts
 	Groups  map[uint32]pipeline.Group
 	Meters  map[uint32]pipeline.Meter
+	// Kept are groups that foreign flows use, and those that these groups use. They are left alone, since a group
+	// takes its flows along; so is the meter of a foreign flow, in KeptMeters.
+	Kept, KeptMeters map[uint32]struct{}
 	// Foreign counts flows that are not ours by cookie; they are left alone.
 	Foreign int
 	// Undecoded counts flows whose match this library cannot read; they are foreign too.
 	Undecoded int
 }
 
-// Diff is what makes a bridge that holds have into one that holds want. Groups and meters on br-int and
-// br-tun are all ours; on a mapped bridge (shared) only those that are wanted are touched.
+// Diff is what makes a bridge that holds have into one that holds want. Groups and meters carry no cookie: on br-int
+// and br-tun they are ours unless a foreign flow uses them; on a mapped bridge (shared) only those that are wanted
+// are touched.
 func Diff(want *derive.Desired, have *Installed, shared bool) *Change {
 	c := NewChange()
 	for k, f := range want.Flows {
@@ -115,12 +119,14 @@ func Diff(want *derive.Desired, have *Installed, shared bool) *Change {
 	}
 	if !shared {
 		for id := range have.Groups {
-			if _, ok := want.Groups[id]; !ok {
+			_, wanted := want.Groups[id]
+			if _, kept := have.Kept[id]; !wanted && !kept {
 				c.DelGroups[id] = struct{}{}
 			}
 		}
 		for id := range have.Meters {
-			if _, ok := want.Meters[id]; !ok {
+			_, wanted := want.Meters[id]
+			if _, kept := have.KeptMeters[id]; !wanted && !kept {
 				c.DelMeters[id] = struct{}{}
 			}
 		}
@@ -131,6 +137,47 @@ func Diff(want *derive.Desired, have *Installed, shared bool) *Change {
 		}
 	}
 	return c
+}
+
+// Without counts what of c is neither in pending nor known to be refused: what drifted, where c is the difference
+// to a bridge that held everything but pending.
+func (c *Change) Without(pending *Change, refused func(k *pipeline.Key, group, meter *uint32) bool) (n int) {
+	for k := range c.Set {
+		if _, ok := pending.Set[k]; !ok && !refused(&k, nil, nil) {
+			n++
+		}
+	}
+	for k := range c.Del {
+		if _, ok := pending.Del[k]; !ok && !refused(&k, nil, nil) {
+			n++
+		}
+	}
+	for id := range c.SetGroups {
+		if _, ok := pending.SetGroups[id]; !ok && !refused(nil, &id, nil) {
+			n++
+		}
+	}
+	for id := range c.DelGroups {
+		if _, ok := pending.DelGroups[id]; !ok {
+			n++
+		}
+	}
+	for id := range c.SetMeters {
+		if _, ok := pending.SetMeters[id]; !ok && !refused(nil, nil, &id) {
+			n++
+		}
+	}
+	for id := range c.DelMeters {
+		if _, ok := pending.DelMeters[id]; !ok {
+			n++
+		}
+	}
+	for h := range c.Forget {
+		if _, ok := pending.Forget[h]; !ok {
+			n++
+		}
+	}
+	return n
 }
 
 // sortedFlows gives flows in an order that does not depend on the map.

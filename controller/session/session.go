@@ -70,13 +70,15 @@ func (s *Session) Flows(ctx context.Context, req openflow.FlowRequest, f func(*o
 
 // Read reads the bridge back.
 func (s *Session) Read(ctx context.Context) (*Installed, error) {
-	in := &Installed{Flows: map[pipeline.Key]pipeline.Flow{}, Groups: map[uint32]pipeline.Group{}, Meters: map[uint32]pipeline.Meter{}}
+	in := &Installed{Flows: map[pipeline.Key]pipeline.Flow{}, Groups: map[uint32]pipeline.Group{}, Meters: map[uint32]pipeline.Meter{},
+		Kept: map[uint32]struct{}{}, KeptMeters: map[uint32]struct{}{}}
 	learned := map[pipeline.Hold]struct{}{}
 	var buf []byte
 	err := s.Flows(ctx, openflow.FlowRequest{Table: openflow.AllTables}, func(f *openflow.Flow) {
 		c := pipeline.Cookie(f.Cookie)
 		if !c.Ours() {
 			in.Foreign++
+			uses(f.Actions, in.Kept, in.KeptMeters)
 			return
 		}
 		if t := pipeline.TableOf(s.role, f.Table); t != nil && t.Learned {
@@ -84,16 +86,7 @@ func (s *Session) Read(ctx context.Context) (*Installed, error) {
 			return
 		}
 		var pf pipeline.Flow
-		buf = f.Match.AppendOXM(buf[:0])
-		pf.Key = pipeline.Key{Table: f.Table, Priority: f.Priority, Match: string(buf)}
-		var err error
-		if buf, err = openflow.AppendInstructions(buf[:0], f.Actions); err != nil {
-			buf = append(buf[:0], 0xff) // never equal to what is desired: it will be replaced
-		}
-		pf.Actions, pf.Cookie = string(buf), c
-		if f.IdleTimeout != 0 || f.HardTimeout != 0 || f.Flags != 0 {
-			pf.Actions += "\xff" // none of ours has them: replace it
-		}
+		pf, buf = comparable(f, buf)
 		in.Flows[pf.Key] = pf
 	})
 	if err != nil {
@@ -106,11 +99,20 @@ func (s *Session) Read(ctx context.Context) (*Installed, error) {
 	if err != nil {
 		return nil, err
 	}
+	nested := map[uint32]map[uint32]struct{}{}
 	for g, err := range groups.Groups() {
-		if err == nil {
-			in.Groups[g.ID] = pipeline.MakeGroup(*g)
+		if err != nil {
+			continue
+		}
+		in.Groups[g.ID] = pipeline.MakeGroup(*g)
+		for i := range g.Buckets {
+			if nested[g.ID] == nil {
+				nested[g.ID] = map[uint32]struct{}{}
+			}
+			uses(g.Buckets[i].Actions, nested[g.ID], in.KeptMeters)
 		}
 	}
+	keep(in.Kept, nested)
 	meters, err := s.conn.Multipart(ctx, &openflow.MeterRequest{Meter: openflow.MeterAll, Config: true})
 	if err != nil {
 		return nil, err
@@ -123,6 +125,65 @@ func (s *Session) Read(ctx context.Context) (*Installed, error) {
 		}
 	}
 	return in, nil
+}
+
+// comparable gives a flow that was read in the form of one that is desired. What no flow of ours has makes it differ
+// from all that can be desired, so that it is replaced.
+func comparable(f *openflow.Flow, buf []byte) (pipeline.Flow, []byte) {
+	pf := pipeline.Flow{Cookie: pipeline.Cookie(f.Cookie)}
+	buf = f.Match.AppendOXM(buf[:0])
+	pf.Key = pipeline.Key{Table: f.Table, Priority: f.Priority, Match: string(buf)}
+	var err error
+	if buf, err = openflow.AppendInstructions(buf[:0], f.Actions); err != nil || f.IdleTimeout != 0 || f.HardTimeout != 0 || f.Flags != 0 {
+		buf = append(buf[:0], 0xff)
+	}
+	pf.Actions = string(buf)
+	return pf, buf
+}
+
+// Comparable gives a flow that was read in the form of one that is desired; it equals the desired flow if and only if
+// the switch holds just that.
+func Comparable(f *openflow.Flow) pipeline.Flow {
+	pf, _ := comparable(f, nil)
+	return pf
+}
+
+// uses notes the groups and meters that actions use.
+func uses(acts []openflow.Action, groups, meters map[uint32]struct{}) {
+	for _, a := range acts {
+		switch a := a.(type) {
+		case openflow.Group:
+			groups[a.ID] = struct{}{}
+		case openflow.Meter:
+			meters[a.ID] = struct{}{}
+		case openflow.Controller:
+			if a.HasMeter {
+				meters[a.MeterID] = struct{}{}
+			}
+		case openflow.Clone:
+			uses(a.Actions, groups, meters)
+		case openflow.WriteActions:
+			uses(a.Actions, groups, meters)
+		}
+	}
+}
+
+// keep adds to kept what its members reach.
+func keep(kept map[uint32]struct{}, nested map[uint32]map[uint32]struct{}) {
+	todo := make([]uint32, 0, len(kept))
+	for id := range kept {
+		todo = append(todo, id)
+	}
+	for len(todo) > 0 {
+		id := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for n := range nested[id] {
+			if _, ok := kept[n]; !ok {
+				kept[n] = struct{}{}
+				todo = append(todo, n)
+			}
+		}
+	}
 }
 
 // firstFailure gives the first message of n that a switch refused, nil if it is no such error.
