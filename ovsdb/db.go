@@ -174,14 +174,14 @@ func (db *DB) Subscribe() *Subscription {
 }
 
 // publish makes a snapshot the newest one and tells the subscribers.
-func (db *DB) publish(s Snapshot, ids map[string]struct{}, other bool) {
+func (db *DB) publish(s Snapshot, ids map[string]struct{}, other bool, since time.Time) {
 	s.Revision = db.state.Load().Revision + 1
 	db.state.Store(&s)
 	db.count.vifs.Add(uint64(len(ids)))
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	for _, sub := range db.subs {
-		sub.note(ids, other)
+		sub.note(ids, other, since)
 	}
 	close(db.settled)
 	db.settled = make(chan struct{})
@@ -232,7 +232,7 @@ func (db *DB) Run(ctx context.Context) error {
 			db.cfg.Target, err)}))
 		if s := db.State(); s.Connected || changed {
 			s.Connected, s.Applied = false, false
-			db.publish(s, nil, true)
+			db.publish(s, nil, true, time.Time{})
 		}
 		t := time.NewTimer(pause)
 		select {
@@ -244,7 +244,7 @@ func (db *DB) Run(ctx context.Context) error {
 	}
 	s := db.State()
 	s.Connected, s.Applied = false, false
-	db.publish(s, nil, true)
+	db.publish(s, nil, true, time.Time{})
 	return nil
 }
 

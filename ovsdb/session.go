@@ -31,7 +31,9 @@ type session struct {
 
 	mu    sync.Mutex
 	dirty map[rowRef]struct{}
+	since time.Time     // when dirty got its first row
 	due   chan struct{} // dirty is not empty; capacity 1
+	heard time.Time     // since, of what is not published yet; the loop's own
 
 	inFlight  bool
 	result    chan outcome
@@ -143,6 +145,9 @@ func (s *session) mark(table string, m lmodel.Model) {
 		return
 	}
 	s.mu.Lock()
+	if len(s.dirty) == 0 {
+		s.since = time.Now()
+	}
 	s.dirty[r] = struct{}{}
 	s.mu.Unlock()
 	select {
@@ -156,6 +161,9 @@ func (s *session) takeDirty() map[rowRef]struct{} {
 	defer s.mu.Unlock()
 	d := s.dirty
 	s.dirty = make(map[rowRef]struct{})
+	if s.heard.IsZero() {
+		s.heard = s.since
+	}
 	return d
 }
 
@@ -286,9 +294,10 @@ func (s *session) step() {
 	db.count.rows.Add(uint64(s.t.visited))
 	s.t.visited = 0
 	if other || len(s.t.changed) > 0 {
-		db.publish(next, s.t.changed, other)
+		db.publish(next, s.t.changed, other, s.heard)
 		s.t.changed, s.t.other = map[string]struct{}{}, false
 	}
+	s.heard = time.Time{}
 }
 
 func (s *session) overdue() bool {

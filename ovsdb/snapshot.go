@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	iradix "github.com/hashicorp/go-immutable-radix"
 
@@ -134,6 +135,8 @@ type Update struct {
 	IfaceIDs []string
 	// Other says that something else changed: bridges, the connection, health.
 	Other bool
+	// Since is when the first of the changes came from the database; zero where that is not known.
+	Since time.Time
 }
 
 // Subscription tells one consumer what changed. Level triggered: however slow the consumer is, changes
@@ -145,6 +148,7 @@ type Subscription struct {
 	all  bool
 	ids  map[string]struct{}
 	misc bool
+	from time.Time
 }
 
 // C has a value when Take would return something.
@@ -154,7 +158,7 @@ func (s *Subscription) C() <-chan struct{} { return s.c }
 func (s *Subscription) Take() Update {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := Update{Snapshot: s.db.State(), All: s.all, Other: s.misc || s.all}
+	u := Update{Snapshot: s.db.State(), All: s.all, Other: s.misc || s.all, Since: s.from}
 	if len(s.ids) > 0 {
 		u.IfaceIDs = make([]string, 0, len(s.ids))
 		for id := range s.ids {
@@ -163,7 +167,7 @@ func (s *Subscription) Take() Update {
 		slices.SortFunc(u.IfaceIDs, strings.Compare)
 		s.ids = map[string]struct{}{}
 	}
-	s.all, s.misc = false, false
+	s.all, s.misc, s.from = false, false, time.Time{}
 	return u
 }
 
@@ -174,8 +178,11 @@ func (s *Subscription) Close() {
 	s.db.subs = slices.DeleteFunc(s.db.subs, func(x *Subscription) bool { return x == s })
 }
 
-func (s *Subscription) note(ids map[string]struct{}, other bool) {
+func (s *Subscription) note(ids map[string]struct{}, other bool, since time.Time) {
 	s.mu.Lock()
+	if s.from.IsZero() {
+		s.from = since
+	}
 	for id := range ids {
 		s.ids[id] = struct{}{}
 	}

@@ -37,6 +37,9 @@ type Config struct {
 	Logger *zap.Logger
 	// Complete is called once, when the host's database is read whole and the bindings agree with it.
 	Complete func()
+	// Bound, if set, is told how long each newly bound port took from the database's update to the switches'
+	// confirmation of its flows.
+	Bound func(time.Duration)
 	// Refused gives the ports of which switches refuse flows: they are not ACTIVE. It may be called often.
 	Refused func() map[model.PortID]bool
 }
@@ -55,18 +58,23 @@ type Worker struct {
 	mu       sync.Mutex
 	dirty    map[model.PortID]struct{}
 	applied  int64
+	at       time.Time                  // of applied
+	heard    map[model.PortID]time.Time // of dirty ports: when the database told
 	problems map[model.PortID]Problem
 	refused  map[model.PortID]bool // as of the last RefusalsChanged
 
-	// waiting holds the ports whose flows are not confirmed yet, by the revision they need. Run's alone.
+	// waiting holds the ports whose flows are not confirmed yet, by the revision they need; begun is when the
+	// database told of those newly bound. Run's alone.
 	waiting map[model.PortID]int64
+	begun   map[model.PortID]time.Time
 	backoff time.Duration // of the last failure, 0 after a success
 }
 
 // New makes a Worker.
 func New(cfg Config) *Worker {
 	return &Worker{cfg: cfg, wake: make(chan struct{}, 1), dirty: map[model.PortID]struct{}{},
-		problems: map[model.PortID]Problem{}, waiting: map[model.PortID]int64{}}
+		problems: map[model.PortID]Problem{}, waiting: map[model.PortID]int64{},
+		heard: map[model.PortID]time.Time{}, begun: map[model.PortID]time.Time{}}
 }
 
 func (w *Worker) kick() {
@@ -96,7 +104,9 @@ func (w *Worker) PortsChanged(ids []model.PortID) {
 // Applied says that the host's switches confirmed everything up to a revision.
 func (w *Worker) Applied(rev int64) {
 	w.mu.Lock()
-	w.applied = max(w.applied, rev)
+	if rev > w.applied {
+		w.applied, w.at = rev, time.Now()
+	}
 	w.mu.Unlock()
 	w.kick()
 }
@@ -184,6 +194,9 @@ func (w *Worker) note(u *ovsdb.Update, all bool) {
 	defer w.mu.Unlock()
 	for _, id := range u.IfaceIDs {
 		w.dirty[model.PortID(id)] = struct{}{}
+		if !u.Since.IsZero() {
+			w.heard[model.PortID(id)] = u.Since
+		}
 	}
 	if !all && !u.All {
 		return
@@ -229,7 +242,7 @@ func (w *Worker) bind(ctx context.Context) error {
 func (w *Worker) bindBatch(ctx context.Context, ids []model.PortID) error {
 	state := w.cfg.DB.State()
 	v := w.cfg.Store.View()
-	problems := map[model.PortID]Problem{}
+	problems, fresh := map[model.PortID]Problem{}, map[model.PortID]bool{}
 	var change []model.PortID
 	for _, id := range ids {
 		want, p := w.want(v, &state, id)
@@ -237,6 +250,7 @@ func (w *Worker) bindBatch(ctx context.Context, ids []model.PortID) error {
 			problems[id] = *p
 		}
 		cur, bound := v.Binding(w.cfg.Host, id)
+		fresh[id] = want != nil && !bound
 		if (want != nil) != bound || bound && (want.Interface != cur.Interface || want.OFPort != cur.OFPort) || w.staleStatus(v, id, bound) {
 			change = append(change, id)
 		}
@@ -244,6 +258,10 @@ func (w *Worker) bindBatch(ctx context.Context, ids []model.PortID) error {
 	w.mu.Lock()
 	for _, id := range ids {
 		delete(w.problems, id)
+		if t, ok := w.heard[id]; ok && fresh[id] {
+			w.begun[id] = t
+		}
+		delete(w.heard, id)
 	}
 	maps.Copy(w.problems, problems)
 	w.mu.Unlock()
@@ -297,6 +315,7 @@ func (w *Worker) await(ids []model.PortID, state *ovsdb.Snapshot) {
 		p, ok := v.Port(id)
 		if !bound || !ok || !p.AdminStateUp {
 			delete(w.waiting, id)
+			delete(w.begun, id)
 			continue
 		}
 		vif := find(state, id, b.Interface)
@@ -409,12 +428,16 @@ func (w *Worker) put(tx *store.Tx, state *ovsdb.Snapshot, id model.PortID) error
 // activate reports the ports whose flows are confirmed: in the store, and on the Interface.
 func (w *Worker) activate(ctx context.Context) error {
 	w.mu.Lock()
-	applied := w.applied
+	applied, at := w.applied, w.at
 	w.mu.Unlock()
 	var ready []model.PortID
 	for id, rev := range w.waiting {
 		if rev <= applied && !w.isRefused(id) {
 			ready = append(ready, id)
+			if t, ok := w.begun[id]; ok && w.cfg.Bound != nil {
+				w.cfg.Bound(at.Sub(t))
+			}
+			delete(w.begun, id)
 		}
 	}
 	slices.Sort(ready)
