@@ -26,7 +26,6 @@ func newMetrics(reg prometheus.Registerer, c *Controller) *metrics {
 			Help: "Time to derive what one batch of changes means.", Buckets: prometheus.ExponentialBuckets(0.00005, 2, 18)}),
 		bind: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "penstock_bind_seconds",
 			Help: "Time from the database's update with a VIF to the switches' confirmation of its flows.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}),
-		changes: prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_derive_changes_total", Help: "Objects whose change was derived."}),
 		changes:  prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_derive_changes_total", Help: "Objects whose change was derived."}),
 		audits:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_audits_total", Help: "Times that a bridge in sync was read back and compared, by bridge."}, []string{"bridge"}),
 		repaired: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_audit_repairs_total", Help: "Flows, groups and meters that an audit found other than desired and repaired, by bridge."}, []string{"bridge"}),
@@ -35,8 +34,7 @@ func newMetrics(reg prometheus.Registerer, c *Controller) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
 	if reg != nil {
-		reg.MustRegister(m.bundles, m.flowMods, m.derive, m.changes, m.bind,
-		reg.MustRegister(m.bundles, m.flowMods, m.derive, m.changes, m.audits, m.repaired,
+		reg.MustRegister(m.bundles, m.flowMods, m.derive, m.changes, m.bind, m.audits, m.repaired,
 			gauge("penstock_switch_connections", "Bridges connected to this process.", func() float64 { n, _ := c.countBridges(); return float64(n) }),
 			gauge("penstock_switches_synced", "Bridges that hold what is desired.", func() float64 { _, n := c.countBridges(); return float64(n) }),
 			gauge("penstock_flows_desired", "Flows desired on all bridges.", func() float64 { return float64(c.loop.desired.Load()) }),
