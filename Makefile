@@ -31,9 +31,10 @@ fuzz:
 generate docs:
 	$(GO) generate ./...
 
-bench:
+# Each program under bench/ prints one line of JSON; all run, and one that fails fails the whole.
+bench: build bench-openflow
 	scripts/install-deps.sh --bench
-	bench/run.sh
+	@status=0; for m in bench/*/main.go; do d=$${m%/main.go}; echo "== $$d" >&2; $(GO) run ./$$d || status=1; done; exit $$status
 
 # Penstock's codec beside contiv/libOpenflow; one line of JSON.
 bench-openflow:
