@@ -72,15 +72,17 @@ type Stats struct {
 
 // Engine is the single owner of what is desired. It is used by one goroutine.
 type Engine struct {
-	settings  pipeline.Settings
-	src       model.Source
-	units     map[pipeline.UnitID]*unit
-	readers   map[dep]map[*unit]struct{}
-	prefixes  map[*model.Index]int // units that read which keys an index has
-	each      map[indexKey]map[*subscription]struct{}
-	bridges   map[bridgeKey]*bridge
-	touched   map[bridgeKey]struct{}
-	queue     []*unit
+	settings pipeline.Settings
+	src      model.Source
+	units    map[pipeline.UnitID]*unit
+	readers  map[dep]map[*unit]struct{}
+	prefixes map[*model.Index]int // units that read which keys an index has
+	each     map[indexKey]map[*subscription]struct{}
+	bridges  map[bridgeKey]*bridge
+	touched  map[bridgeKey]struct{}
+	// queue holds the dirty units by order; none is dirty below low.
+	queue     [256][]*unit
+	low       int
 	rec       recorder
 	derived   uint64
 	conflicts uint64
@@ -131,7 +133,9 @@ func (e *Engine) touch(d dep) {
 func (e *Engine) mark(u *unit) {
 	if !u.dirty && !u.dead {
 		u.dirty = true
-		e.queue = append(e.queue, u)
+		o := int(u.id.Kind.Order)
+		e.queue[o] = append(e.queue[o], u)
+		e.low = min(e.low, o)
 	}
 }
 
@@ -243,16 +247,22 @@ func (e *Engine) interest(u *unit, h model.HostName, n int) {
 	}
 }
 
-// drain derives dirty units until none is left.
+// drain derives dirty units until none is left, those of a lower order first: so that how often a function runs does
+// not hang on chance, where one unit's new output ends another that is dirty too.
 func (e *Engine) drain() {
-	for len(e.queue) > 0 {
-		u := e.queue[len(e.queue)-1]
-		e.queue = e.queue[:len(e.queue)-1]
+	for e.low = 0; e.low < len(e.queue); {
+		q := e.queue[e.low]
+		if len(q) == 0 {
+			e.low++
+			continue
+		}
+		u := q[len(q)-1]
+		e.queue[e.low] = q[:len(q)-1]
 		if u.dead {
 			continue
 		}
 		u.dirty = false
-		e.derive(u)
+		e.derive(u) // may mark units of a lower order, and sets low back then
 	}
 }
 

@@ -19,10 +19,12 @@ type world struct {
 	rows map[*model.Table]map[string]model.Object
 	key  uint32
 	rev  int64
+	// checked are the flows known to be as declared.
+	checked map[pipeline.Flow]struct{}
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{r: rand.New(rand.NewPCG(seed, 1)), rows: map[*model.Table]map[string]model.Object{}}
+	w := &world{r: rand.New(rand.NewPCG(seed, 1)), rows: map[*model.Table]map[string]model.Object{}, checked: map[pipeline.Flow]struct{}{}}
 	for _, t := range model.Tables() {
 		w.rows[t] = map[string]model.Object{}
 	}
@@ -58,11 +60,15 @@ func (w *world) step() []model.Change {
 	net := fmt.Sprintf("net%d", n(4))
 	port := fmt.Sprintf("port%d", n(12))
 	host := model.HostName(fmt.Sprintf("h%d", n(3)))
-	switch n(12) {
+	switch n(13) {
 	case 0:
 		return w.remove(model.Networks, net)
 	case 1, 2:
-		return []model.Change{w.change(model.Networks, &model.Network{Meta: w.meta(net, model.Networks), AdminStateUp: n(8) > 0, MTU: 1400 + n(3)})}
+		o := &model.Network{Meta: w.meta(net, model.Networks), AdminStateUp: n(8) > 0, MTU: 1400 + n(3)}
+		for range n(3) {
+			o.Segments = append(o.Segments, w.segment())
+		}
+		return []model.Change{w.change(model.Networks, o)}
 	case 3:
 		return w.remove(model.Ports, port)
 	case 4, 5, 6:
@@ -70,6 +76,12 @@ func (w *world) step() []model.Change {
 			AdminStateUp: n(8) > 0, PortSecurity: n(2) == 0}
 		if n(4) == 0 {
 			p.DeviceOwner = model.OwnerDHCP
+		}
+		if n(3) == 0 {
+			p.HostID = model.HostName(fmt.Sprintf("h%d", n(3)))
+		}
+		if n(4) == 0 {
+			p.AllowedAddressPairs = []model.AddressPair{{MAC: model.MAC{2, 0, 0, 0, 1, byte(n(3))}}}
 		}
 		for range n(3) {
 			p.FixedIPs = append(p.FixedIPs, model.FixedIP{SubnetID: "s", Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(n(8))})})
@@ -86,13 +98,39 @@ func (w *world) step() []model.Change {
 			Slot: uint16(1 + n(100)), Member: uint32(n(3 * model.LeafSize)), OFPort: uint32(n(20))})}
 	case 10:
 		return w.remove(model.Hosts, string(host))
+	case 11:
+		name := fmt.Sprintf("phys%d", n(2))
+		if n(3) == 0 {
+			return w.remove(model.PhysicalNetworks, name)
+		}
+		return []model.Change{w.change(model.PhysicalNetworks, &model.PhysicalNetwork{Name: name, Number: uint32(1 + n(3))})}
 	default:
-		h := &model.Host{Meta: w.meta(string(host), model.Hosts)}
-		if n(2) == 0 {
-			h.BridgeMappings = map[string]string{"external": "br-ex"}
+		h := &model.Host{Meta: w.meta(string(host), model.Hosts), BridgeMappings: map[string]string{}}
+		if n(3) > 0 {
+			h.TunnelIP = netip.AddrFrom4([4]byte{172, 31, 0, byte(n(4))})
+		}
+		for i := range 2 {
+			if n(2) == 0 {
+				h.BridgeMappings[fmt.Sprintf("phys%d", i)] = fmt.Sprintf("br-ex%d", n(2))
+			}
 		}
 		return []model.Change{w.change(model.Hosts, h)}
 	}
+}
+
+// segment is of any type, with few different ids, so that networks collide.
+func (w *world) segment() model.Segment {
+	t := []model.NetworkType{model.NetworkLocal, model.NetworkFlat, model.NetworkVLAN, model.NetworkVXLAN, model.NetworkGRE}[w.r.IntN(5)]
+	s := model.Segment{Type: t}
+	switch t {
+	case model.NetworkVLAN, model.NetworkFlat:
+		s.PhysicalNetwork = fmt.Sprintf("phys%d", w.r.IntN(2))
+	}
+	switch t {
+	case model.NetworkVLAN, model.NetworkVXLAN, model.NetworkGRE:
+		s.ID = uint32(1 + w.r.IntN(3))
+	}
+	return s
 }
 
 // whole is everything an engine desires.
@@ -125,6 +163,29 @@ func same(a, b map[bridgeKey]*Desired) error {
 			return fmt.Errorf("%v: meters differ", k)
 		case !maps.Equal(x.Holds, y.Holds):
 			return fmt.Errorf("%v: holds differ", k)
+		}
+	}
+	return nil
+}
+
+// declared checks that every flow does only what its table declares.
+func declared(w *world, e *Engine) error {
+	for k, b := range e.bridges {
+		role := pipeline.RoleEx
+		switch k.bridge {
+		case pipeline.BrInt:
+			role = pipeline.RoleInt
+		case pipeline.BrTun:
+			role = pipeline.RoleTun
+		}
+		for key, c := range b.flows.won {
+			if _, ok := w.checked[c.v]; ok {
+				continue
+			}
+			if err := pipeline.CheckFlow(role, &c.v); err != nil {
+				return fmt.Errorf("%v %v: %w", k, key.Table, err)
+			}
+			w.checked[c.v] = struct{}{}
 		}
 	}
 	return nil
@@ -214,6 +275,9 @@ func TestIncrementalIsFromScratch(t *testing.T) {
 			}
 			if err := same(whole(e), installed); err != nil {
 				t.Fatalf("seed %d step %d: desired and sum of deltas: %v", seed, step, err)
+			}
+			if err := declared(w, e); err != nil {
+				t.Fatalf("seed %d step %d: %v", seed, step, err)
 			}
 			if s := e.Stats(); len(s.Errors) > 0 {
 				t.Fatalf("seed %d step %d: %v", seed, step, s.Errors)

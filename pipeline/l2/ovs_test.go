@@ -141,7 +141,7 @@ func TestGoldensLoad(t *testing.T) {
 					}
 				}
 			}
-			file := filepath.Join(h.Dir(), bridge)
+			file := filepath.Join(h.Dir(), "flows."+bridge)
 			if err := os.WriteFile(file, f.Data, 0o644); err != nil {
 				t.Fatal(err)
 			}

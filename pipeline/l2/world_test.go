@@ -56,7 +56,6 @@ type world struct {
 	t    testing.TB
 	rows map[*model.Table]map[string]model.Object
 	keys map[string]uint32
-	rev  int64
 }
 
 func newWorld(t testing.TB) *world {
