@@ -214,8 +214,13 @@ func (c *call) vif(p *model.Port) (string, map[string]any) {
 	if host == "" {
 		return "unbound", map[string]any{}
 	}
+	return c.vifOn(p, host, p.VNICType)
+}
+
+// vifOn is what vif gives if the port is bound on a host.
+func (c *call) vifOn(p *model.Port, host model.HostName, vnic string) (string, map[string]any) {
 	h, ok := c.view().Host(host)
-	if !ok || !reachable(c, h, p) || p.VNICType != "normal" {
+	if !ok || !reachable(c, h, p) || vnic != "normal" {
 		return "binding_failed", map[string]any{}
 	}
 	datapath := h.DatapathType

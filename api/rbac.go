@@ -1,6 +1,7 @@
 package api
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 
@@ -37,7 +38,7 @@ func init() {
 		Delete: func(c *call, o model.Object) error { return c.unshare(o.(*model.RBACPolicy)) },
 		Attrs: attrs(
 			Attr{Name: "id", Ops: V | F, Get: idAttr().Get},
-			Attr{Name: "object_type", Ops: C | V | F, Default: required, Conv: convObjectType, SetBy: anyone,
+			Attr{Name: "object_type", Ops: C | V | F, Default: nil, Conv: convObjectType, SetBy: anyone,
 				Get: get(func(p *model.RBACPolicy) any { return p.ObjectType }),
 				Set: put(func(p *model.RBACPolicy, v any) { p.ObjectType, _ = v.(string) })},
 			Attr{Name: "object_id", Ops: C | V | F, Default: required, Check: isUUID, SetBy: anyone,
@@ -134,7 +135,11 @@ func (c *call) applyRBAC(p *model.RBACPolicy, on bool) error {
 	case *model.SubnetPool:
 		x.Shared = x.Shared || on && p.Target == everyone
 	}
-	c.save(r.Table, old, next)
+	if on {
+		c.write(r.Table, old, next) // a new policy moves its object's revision in any case
+	} else if !reflect.DeepEqual(old, next) {
+		c.tx.Put(r.Table, next)
+	}
 	return nil
 }
 

@@ -57,6 +57,9 @@ func (c *call) dispatch(r *Resource, parts []string, raw []byte) (*reply, error)
 	if a, ok := r.Actions[sub]; ok && len(parts) == 2 {
 		return c.action(r, id, sub, a, body)
 	}
+	if r == portResource && sub == "bindings" {
+		return c.bindings(id, parts[2:], body)
+	}
 	if sub == "tags" && !r.NoTags && r.attr("tags") != nil && len(parts) <= 3 {
 		return c.tags(r, id, parts[2:], body)
 	}

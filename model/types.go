@@ -136,14 +136,16 @@ type Port struct {
 	DeviceID     string    `json:"device_id"`
 	DeviceOwner  string    `json:"device_owner"`
 	// HostID is binding:host_id as a client set it; empty: the first host that shows the VIF binds it.
-	HostID              HostName       `json:"host_id,omitempty"`
-	VNICType            string         `json:"vnic_type,omitempty"`
-	Profile             map[string]any `json:"profile,omitempty"`
-	PortSecurity        bool           `json:"port_security"`
-	SecurityGroups      []string       `json:"security_groups,omitempty"`
-	AllowedAddressPairs []AddressPair  `json:"allowed_address_pairs,omitempty"`
-	DHCPOptions         []DHCPOption   `json:"dhcp_options,omitempty"`
-	DNSName             string         `json:"dns_name,omitempty"`
+	HostID   HostName       `json:"host_id,omitempty"`
+	VNICType string         `json:"vnic_type,omitempty"`
+	Profile  map[string]any `json:"profile,omitempty"`
+	// InactiveBindings are further hosts that the port may be bound on, for live migration, sorted by host.
+	InactiveBindings    []HostBinding `json:"inactive_bindings,omitempty"`
+	PortSecurity        bool          `json:"port_security"`
+	SecurityGroups      []string      `json:"security_groups,omitempty"`
+	AllowedAddressPairs []AddressPair `json:"allowed_address_pairs,omitempty"`
+	DHCPOptions         []DHCPOption  `json:"dhcp_options,omitempty"`
+	DNSName             string        `json:"dns_name,omitempty"`
 }
 
 // ManyMACs says whether frames of the port may have another source than its own MAC address: without port security,
@@ -164,6 +166,15 @@ const MaxPhysical = 999
 
 // ObjectID implements Object.
 func (p *PhysicalNetwork) ObjectID() string { return p.Name }
+
+// HostBinding is what a client asked for on one host.
+type HostBinding struct {
+	Host     HostName       `json:"host"`
+	VNICType string         `json:"vnic_type"`
+	Profile  map[string]any `json:"profile,omitempty"`
+	// Released: the port was active there before and moved away.
+	Released bool `json:"released,omitempty"`
+}
 
 // Host is one Open vSwitch host as configured.
 type Host struct {
