@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,6 +23,8 @@ type Options struct {
 	Dir string
 	// OnCommit, if not nil, is called after every bundle that a controller committed.
 	OnCommit func(Commit)
+	// Dial, if not nil, connects the switches to tcp: controllers, from another network namespace for example.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // VIF is one VIF as libvirt plugs it.
@@ -374,6 +377,7 @@ func (h *Host) reconfigure() (ops []ovsdb.Operation) {
 					go s.Close()
 				}
 				s = NewSwitch(h.Name, b.name, dpid, h.opt.OnCommit)
+				s.dial = h.opt.Dial
 				h.switches[b.name] = s
 			}
 			var targets []string

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +37,7 @@ type Switch struct {
 	Host, Name string
 	DatapathID uint64
 	onCommit   func(Commit)
+	dial       func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu         sync.Mutex
 	tables     tables
@@ -120,9 +123,8 @@ const backoff = 200 * time.Millisecond
 func (s *Switch) connect(ctx context.Context, target string) {
 	for ctx.Err() == nil {
 		p := &peer{role: openflow.RoleEqual, bundles: map[uint32]*bundle{}}
-		c, err := openflow.Dial(ctx, target, openflow.Options{Switch: true, Handler: func(c *openflow.Conn, xid uint32, m openflow.Message) {
-			s.receive(c, p, xid, m)
-		}})
+		opt := openflow.Options{Switch: true, Handler: func(c *openflow.Conn, xid uint32, m openflow.Message) { s.receive(c, p, xid, m) }}
+		c, err := s.open(ctx, target, opt)
 		if err == nil {
 			s.note(func() { s.conns[c] = p; s.stats.Connections++ })
 			select {
@@ -138,6 +140,18 @@ func (s *Switch) connect(ctx context.Context, target string) {
 		case <-time.After(backoff):
 		}
 	}
+}
+
+func (s *Switch) open(ctx context.Context, target string, opt openflow.Options) (*openflow.Conn, error) {
+	addr, tcp := strings.CutPrefix(target, "tcp:")
+	if s.dial == nil || !tcp {
+		return openflow.Dial(ctx, target, opt)
+	}
+	nc, err := s.dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return openflow.NewConn(ctx, nc, opt)
 }
 
 // note changes the state and wakes those who wait.

@@ -49,18 +49,16 @@ func main() {
 	onPorts := flag.String("ports", "1,20", "on how many ports")
 	open := flag.Float64("open", 16000, "exchanges a second in the open loop; 0: none")
 	pps := flag.Int("pps", 1000000, "penstockd's packet_in.dhcp_pps and dhcp_burst")
-	listen := flag.String("listen", "127.0.0.1:6653", "penstockd's openflow.listen")
-	advertise := flag.String("advertise", "", "further OpenFlow settings of penstockd, YAML such as: , advertise: [...]")
+	base := flag.String("base", "", "where another penstockd is, for the system \"base\": before and after in one run")
 	pprof := flag.Bool("pprof", false, "penstockd serves profiles")
 	hold := flag.Duration("hold", 0, "after the runs, keep the first system under the last case's load so long, for profilers; prints its pids on stderr")
 	flag.Parse()
 	runtime.GOMAXPROCS(2)
 	start := map[string]func() *system{
-		"penstock": func() *system {
-			return startPenstock(p, penstockOptions{bin: *bin, listen: *listen, advertise: *advertise, pprof: *pprof, pps: *pps})
-		},
-		"ovn":     func() *system { return startOVN(p) },
-		"dnsmasq": func() *system { return startDnsmasq(p) },
+		"penstock": func() *system { return startPenstock(p, "penstock", penstockOptions{*bin, *pprof, *pps}) },
+		"base":     func() *system { return startPenstock(p, "base", penstockOptions{*base, *pprof, *pps}) },
+		"ovn":      func() *system { return startOVN(p) },
+		"dnsmasq":  func() *system { return startDnsmasq(p) },
 	}
 	var systems []*system
 	for _, name := range strings.Split(*names, ",") {

@@ -84,17 +84,17 @@ func hardware(i int) [6]byte   { return [6]byte{0xfa, 0x16, 0x3e, 0, 1, byte(i)}
 // --- Penstock
 
 type penstockOptions struct {
-	bin, listen, advertise string
-	pprof                  bool
-	pps                    int
+	bin   string
+	pprof bool
+	pps   int
 }
 
-func startPenstock(p *ovstest.Program, o penstockOptions) *system {
-	s := newSystem(p, "penstock")
+func startPenstock(p *ovstest.Program, name string, o penstockOptions) *system {
+	s := newSystem(p, name)
 	h := s.host
-	config := fmt.Sprintf("data_dir: %s/data\napi: {listen: \"127.0.0.1:9696\", pprof: %v}\nopenflow: {listen: %q%s}\n"+
+	config := fmt.Sprintf("data_dir: %s/data\napi: {listen: \"127.0.0.1:9696\", pprof: %v}\n"+
 		"hosts: [{name: h1, ovsdb: %q, datapath_type: netdev}]\npacket_in: {dhcp_pps: %d, dhcp_burst: %d}\n",
-		h.Dir(), o.pprof, o.listen, o.advertise, h.OVSDB(), o.pps, o.pps)
+		h.Dir(), o.pprof, h.OVSDB(), o.pps, o.pps)
 	file := filepath.Join(h.Dir(), "penstock.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		p.Fatalf("%v", err)

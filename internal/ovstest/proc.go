@@ -172,3 +172,14 @@ func (p *Process) Stop() error {
 	p.Kill()
 	return p.err
 }
+
+// Spawn starts a program in the test's own network namespace; it is killed when the test ends.
+func Spawn(t TB, dir string, args ...string) *Process {
+	t.Helper()
+	p, err := start(spec{dir: dir, args: args})
+	if err != nil {
+		t.Fatalf("ovstest: %v", err)
+	}
+	t.Cleanup(p.Kill)
+	return p
+}
