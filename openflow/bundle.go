@@ -54,6 +54,7 @@ func (m *BundleControl) AppendTo(b []byte) []byte {
 	return endMsg(append(b, m.Props...), n)
 }
 
+// String lists the flags as ovs-ofctl does.
 func (f BundleFlags) String() string {
 	return flagText(uint32(f), " ", map[uint32]string{1: "atomic", 2: "ordered"})
 }

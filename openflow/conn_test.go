@@ -250,7 +250,7 @@ func TestVersions(t *testing.T) {
 func TestSilentPeers(t *testing.T) {
 	noLeak(t)
 	var failed atomic.Int32
-	l, err := Listen("tcp:127.0.0.1:0", ListenOptions{MaxPending: 5, Options: Options{HandshakeTimeout: 300 * time.Millisecond},
+	l, err := Listen("tcp:127.0.0.1:0", ListenOptions{MaxPending: 5, Options: Options{HandshakeTimeout: 2 * time.Second},
 		Failed: func(net.Addr, error) { failed.Add(1) }})
 	if err != nil {
 		t.Fatal(err)
@@ -302,7 +302,7 @@ func TestHalfOpen(t *testing.T) {
 func TestAliveWithSlowHandler(t *testing.T) {
 	noLeak(t)
 	stuck := make(chan struct{})
-	c, sw := connected(t, Options{EchoInterval: 30 * time.Millisecond, EchoTimeout: 30 * time.Millisecond,
+	c, sw := connected(t, Options{EchoInterval: 30 * time.Millisecond, EchoTimeout: 5 * time.Second,
 		Handler: func(*Conn, uint32, Message) { <-stuck }})
 	sw.Write((&PortStatus{}).AppendTo(nil))
 	for i := range 20 {
@@ -384,14 +384,19 @@ func TestSlowReader(t *testing.T) {
 	if s := c.Stats(); s.Dropped == 0 {
 		t.Errorf("stats %+v", s)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	var err error
-	for err == nil {
-		_, err = c.Send(ctx, out, out)
+	// The kernel's buffers may still take a good deal; then Send waits, and gives up with its context.
+	late := false
+	for c.Err() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		var err error
+		for err == nil {
+			_, err = c.Send(ctx, out, out)
+		}
+		cancel()
+		late = late || errors.Is(err, context.DeadlineExceeded)
 	}
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("send: %v", err)
+	if !late {
+		t.Error("no send gave up with its context")
 	}
 	<-c.Done()
 	if !errors.Is(c.Err(), os.ErrDeadlineExceeded) {

@@ -18,6 +18,7 @@ type frameQueue struct {
 	frames   [][]byte
 	octets   int
 	limit    int
+	waits    bool // take waits
 	closed   bool
 	err      error // why no more come
 }
@@ -61,9 +62,10 @@ func (q *frameQueue) tryPut(b []byte) bool {
 func (q *frameQueue) take(reuse [][]byte) ([][]byte, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.frames) == 0 && !q.closed {
+	for q.waits = true; len(q.frames) == 0 && !q.closed; {
 		q.notEmpty.Wait()
 	}
+	q.waits = false
 	fs := q.frames
 	if cap(reuse) > 4096 {
 		reuse = nil
@@ -71,6 +73,13 @@ func (q *frameQueue) take(reuse [][]byte) ([][]byte, error) {
 	q.frames, q.octets = reuse[:0], 0
 	q.notFull.Signal()
 	return fs, q.err
+}
+
+// idle reports that nothing is there and what was taken is done with.
+func (q *frameQueue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waits && len(q.frames) == 0 && !q.closed
 }
 
 // close lets take drain what is there.
@@ -96,6 +105,12 @@ func (q *frameQueue) abort() {
 func (c *Conn) reader(br *bufio.Reader) {
 	defer c.wg.Done()
 	for {
+		if took, err := c.serveDirect(br); err != nil {
+			c.rx.close(err)
+			return
+		} else if took {
+			continue
+		}
 		b, err := readFrame(br, MaxMessage)
 		if err == nil && b[0] != Version && b[1] != typeHello && b[1] != typeError {
 			err = &malformed{&DecodeError{typeName(b[1]), 0, fmt.Sprintf("want version 4 (OpenFlow 1.3), not %d", b[0])}, b}
@@ -185,7 +200,7 @@ func (c *Conn) sendAt(ctx context.Context, first uint32, n int, get func(i int) 
 		}
 		c.mu.Unlock()
 		if err != nil {
-			return err
+			return &EncodeError{i, err}
 		}
 		if full {
 			select {
@@ -199,10 +214,22 @@ func (c *Conn) sendAt(ctx context.Context, first uint32, n int, get func(i int) 
 	return nil
 }
 
+// EncodeError says which message could not be encoded, and why. Those before it may have been sent.
+type EncodeError struct {
+	Index int // in what was to be sent
+	Err   error
+}
+
+// Error names the message by its index.
+func (e *EncodeError) Error() string { return fmt.Sprintf("message %d: %v", e.Index, e.Err) }
+
+// Unwrap returns the reason, e.g. ErrTooLong.
+func (e *EncodeError) Unwrap() error { return e.Err }
+
 // Send queues messages in order and returns the xid of the first; the others have the next ones. It does not wait for
 // the switch: an error that it answers goes to the handler with the xid. When the queue is full Send waits for room,
 // for ctx, or for the end of the connection. If it fails, the messages before the one at fault may have been
-// sent. Messages of concurrent Sends may mix.
+// sent; one that cannot be encoded is an *EncodeError. Messages of concurrent Sends may mix.
 func (c *Conn) Send(ctx context.Context, msgs ...Message) (first uint32, err error) {
 	first = c.reserve(len(msgs))
 	return first, c.sendAt(ctx, first, len(msgs), func(i int) Message { return msgs[i] })
@@ -227,7 +254,9 @@ func (c *Conn) TrySend(m Message) (xid uint32, err error) {
 	}
 	c.stats.txMsgs.Add(1)
 	c.stats.txOctets.Add(uint64(len(c.out) - start))
-	c.wakeWriter()
+	if !c.direct.corked {
+		c.wakeWriter()
+	}
 	return xid, nil
 }
 
@@ -252,12 +281,16 @@ func (c *Conn) writer() {
 			stop = true
 		}
 		for {
+			c.direct.wmu.Lock()
 			buf := c.takeOut(spare)
 			if len(buf) == 0 {
+				c.direct.wmu.Unlock()
 				spare = nil
 				break
 			}
-			if err := c.write(buf); err != nil {
+			err := c.write(buf)
+			c.direct.wmu.Unlock()
+			if err != nil {
 				// What the peer sent before it went is still delivered: the reader ends by itself.
 				c.refuseSends(err, nil)
 				c.nc.SetReadDeadline(time.Now().Add(flushTimeout))
@@ -404,7 +437,9 @@ func (c *Conn) deliver(b []byte) error {
 		}
 		return nil
 	}
-	if c.opt.Handler != nil {
+	if p, ok := m.(*PacketIn2); ok && c.opt.PacketIn != nil {
+		c.opt.PacketIn(c, p)
+	} else if c.opt.Handler != nil {
 		c.opt.Handler(c, xid, m)
 	}
 	return nil

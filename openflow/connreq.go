@@ -452,6 +452,10 @@ func (c *Conn) Bundle(ctx context.Context, flags BundleFlags, msgs []Message) er
 	if err != nil || failed() {
 		c.sendLast(k.base+n+3, control(BundleDiscard))
 		if err != nil {
+			var e *EncodeError
+			if errors.As(err, &e) {
+				e.Index-- // the first message opened the bundle
+			}
 			return err
 		}
 		mu.Lock()

@@ -218,6 +218,13 @@ func TestOVSBundles(t *testing.T) {
 			t.Errorf("%s: the bundle was refused and changed flows: %q", name, after)
 		}
 	}
+	var ee *EncodeError
+	if err := c.Bundle(ctx, BundleAtomic, append(mods("priority=3,ip,actions=drop"), &PacketOut{Data: make([]byte, 65500)})); !errors.As(err, &ee) || ee.Index != 1 {
+		t.Errorf("a message too long for a bundle: %v", err)
+	}
+	if after := dumpOver(t, c); !reflect.DeepEqual(before, after) {
+		t.Errorf("flows after that: %q", after)
+	}
 	if err := c.Bundle(ctx, BundleAtomic, nil); err != nil {
 		t.Errorf("empty bundle: %v", err)
 	}
