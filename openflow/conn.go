@@ -22,9 +22,15 @@ import (
 // wait; echo requests that are already read are answered all the same.
 type Handler func(c *Conn, xid uint32, m Message)
 
+// PacketHandler gets the packet-ins in NXT_PACKET_IN2 form, in order with what Handler gets and never at the same time. It
+// must be quick and must not wait for anything, since nothing else is read meanwhile; m and what it points at are
+// valid until it returns. What it sends with TrySend is written when all packet-ins that came together are handled.
+type PacketHandler func(c *Conn, m *PacketIn2)
+
 // Options of a connection. The zero value is usable: durations and sizes that are 0 get the default named.
 type Options struct {
 	Handler          Handler       // nil drops what it would get
+	PacketIn         PacketHandler // gets the packet-ins instead of Handler; nil: Handler gets them
 	TLS              *tls.Config   // for ssl: targets
 	HandshakeTimeout time.Duration // from connect to features reply; 5 s
 	EchoInterval     time.Duration // of silence until an echo request is sent; 5 s
@@ -88,6 +94,7 @@ type ConnStats struct {
 //	reader: socket → (echo request → answer) → receive queue
 //	dispatcher: receive queue → decode → pending request, or handler
 //	writer: send queue → socket, as many messages in one write as wait; echo requests when it is silent
+//	packet-ins, if Options.PacketIn is set: reader → handler → socket while nothing else waits, see direct
 type Conn struct {
 	nc       net.Conn
 	opt      Options
@@ -107,6 +114,7 @@ type Conn struct {
 	lastRx   atomic.Int64  // time of the last octets received, unix nanoseconds
 	rxFull   atomic.Bool   // the reader waits for the handler
 	calls    callTable
+	direct   direct
 	dead     chan struct{} // closed when requests can get no answer any more
 	deadOnce sync.Once
 	done     chan struct{}
@@ -121,6 +129,7 @@ func NewConn(ctx context.Context, nc net.Conn, opt Options) (*Conn, error) {
 	c := &Conn{nc: nc, opt: opt.withDefaults(), room: make(chan struct{}), wake: make(chan struct{}, 1),
 		dead: make(chan struct{}), done: make(chan struct{})}
 	c.rx.init(c.opt.ReceiveQueue)
+	c.initDirect()
 	c.calls.byXID = map[uint32]*call{}
 	nc.SetDeadline(time.Now().Add(c.opt.HandshakeTimeout))
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
