@@ -21,6 +21,7 @@ type Config struct {
 	DataDir  string   `yaml:"data_dir" doc:"where the embedded store keeps its data"`
 	API      API      `yaml:"api"`
 	OpenFlow OpenFlow `yaml:"openflow"`
+	OVSDB    OVSDB    `yaml:"ovsdb"`
 	Store    Store    `yaml:"store"`
 	Hosts    []Host   `yaml:"hosts" doc:"the Open vSwitch hosts (YAML); default: this machine"`
 	Networks Networks `yaml:"networks"`
@@ -39,6 +40,14 @@ type API struct {
 type OpenFlow struct {
 	Listen    string   `yaml:"listen" doc:"address that switches connect to"`
 	Advertise []string `yaml:"advertise" doc:"targets that bridges are told to connect to, such as tcp:192.0.2.1:6653; default: the listening address"`
+	// TLS, if set, makes the socket one for ssl: targets only; each switch must show a certificate.
+	TLS TLS `yaml:"tls"`
+}
+
+// OVSDB is how penstockd reaches hosts' databases.
+type OVSDB struct {
+	// TLS is for databases at ssl: addresses; default: that of OpenFlow.
+	TLS TLS `yaml:"tls"`
 }
 
 // Store is where intent is kept.
@@ -260,9 +269,25 @@ func (c *Config) complete() error {
 		if of.IP == nil || of.IP.IsUnspecified() {
 			return fmt.Errorf("openflow.listen %q is every address: set openflow.advertise to what switches shall connect to, such as tcp:192.0.2.1:%d", c.OpenFlow.Listen, of.Port)
 		}
-		c.OpenFlow.Advertise = []string{"tcp:" + of.String()}
+		c.OpenFlow.Advertise = []string{c.OpenFlow.scheme() + ":" + of.String()}
+	}
+	if c.OpenFlow.TLS.Set() {
+		if _, err := c.OpenFlow.TLS.Server(); err != nil {
+			return fmt.Errorf("openflow.tls: %w", err)
+		}
+		if !c.OVSDB.TLS.Set() {
+			c.OVSDB.TLS = c.OpenFlow.TLS
+		}
+	}
+	if c.OVSDB.TLS.Set() {
+		if _, err := c.OVSDB.TLS.Client(); err != nil {
+			return fmt.Errorf("ovsdb.tls: %w", err)
+		}
 	}
 	for _, t := range c.OpenFlow.Advertise {
+		if kind, _, _ := strings.Cut(t, ":"); kind != c.OpenFlow.scheme() && kind != "unix" && (kind == "tcp" || kind == "ssl") {
+			return fmt.Errorf("openflow.advertise %q: the socket speaks %s: set openflow.tls for ssl:, leave it out for tcp:", t, c.OpenFlow.scheme())
+		}
 		if !strings.HasPrefix(t, "tcp:") && !strings.HasPrefix(t, "ssl:") && !strings.HasPrefix(t, "unix:") {
 			return fmt.Errorf("openflow.advertise %q: want tcp:ADDRESS:PORT, ssl:ADDRESS:PORT or unix:PATH", t)
 		}
@@ -293,6 +318,14 @@ func (c *Config) complete() error {
 	return c.checkHosts()
 }
 
+// scheme is what stands before the address of a target that reaches the socket.
+func (o *OpenFlow) scheme() string {
+	if o.TLS.Set() {
+		return "ssl"
+	}
+	return "tcp"
+}
+
 func (c *Config) checkHosts() error {
 	seen := map[string]bool{}
 	for i, h := range c.Hosts {
@@ -303,6 +336,8 @@ func (c *Config) checkHosts() error {
 			return fmt.Errorf("hosts: %s is there twice", h.Name)
 		case h.OVSDB == "":
 			return fmt.Errorf("host %s has no ovsdb: want unix:PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT", h.Name)
+		case strings.HasPrefix(h.OVSDB, "ssl:") && !c.OVSDB.TLS.Set():
+			return fmt.Errorf("host %s: ovsdb %s needs certificates: set ovsdb.tls (cert, key, ca)", h.Name, h.OVSDB)
 		}
 		if h.TunnelIP != "" {
 			if _, err := netip.ParseAddr(h.TunnelIP); err != nil {

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -61,6 +62,20 @@ func TestBad(t *testing.T) {
 		_, err := load(t, x.yaml, x.env)
 		if err == nil || !strings.Contains(err.Error(), x.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line with %q", x.yaml, err, x.want)
+		}
+	}
+}
+
+// Every setting stands in docs/configuration.md.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Default()
+	for _, s := range settings(reflect.ValueOf(&cfg).Elem(), "") {
+		if !strings.Contains(string(doc), "`"+s.path+"`") {
+			t.Errorf("docs/configuration.md does not say what %s is", s.path)
 		}
 	}
 }
