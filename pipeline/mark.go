@@ -1,8 +1,9 @@
 package pipeline
 
-// A packet carries its network between br-int and the other bridges in pkt_mark, the only field beside the packet
-// itself that outlives a patch port: bits 24–30 the encapsulation, bits 0–23 the segmentation id, and bit 31 when
-// the packet is to be replicated. A mark on a packet of a VIF or of a physical port is never read.
+// A packet carries its network between br-int and br-tun, and from br-int to a mapped bridge, in pkt_mark, the only field
+// beside the packet itself that outlives a patch port: bits 24–30 the encapsulation, bits 0–23 the segmentation id, and
+// bit 31 when the packet is to be replicated. What a mapped bridge sends has its VLAN tag, which says it all: a mark on
+// a packet of a VIF or of a physical port is never read.
 
 // The encapsulations of a mark.
 const (

@@ -77,7 +77,7 @@ var (
 	Classify = &Table{
 		ID: 0, Role: RoleInt, Name: "classify",
 		Doc:   "Finds out which port and network a packet comes from; what is not known is dropped.",
-		Match: []*Field{OFPort, PktMark}, Write: []*Field{Net, InPort, Remote, PktMark},
+		Match: []*Field{OFPort, PktMark, VLAN}, Write: []*Field{Net, InPort, Remote, PktMark, VLAN},
 		Next: []*Table{SpoofGuard, Learn},
 	}
 )

@@ -16,8 +16,6 @@ type carrier struct {
 
 func (c *carrier) overlay() bool { return c != nil && c.bridge == "" }
 
-func (c *carrier) mapped() bool { return c != nil && c.bridge != "" }
-
 // overlayMark is the mark of a network's overlay segment, if it has one.
 func overlayMark(n *model.Network) (mark uint32, ok bool) {
 	for _, s := range n.Segments {

@@ -23,8 +23,6 @@ var (
 	Network = &pipeline.Kind{Name: "network", Order: 12, Shared: true, Derive: network}
 	// Replication is which hosts have an overlay network.
 	Replication = &pipeline.Kind{Name: "replication", Order: 13, Shared: true, Derive: replication}
-	// AnyMAC is a network of a mapped bridge on a host with a port that may have any MAC.
-	AnyMAC = &pipeline.Kind{Name: "any-mac", Order: 14, Derive: anyMAC}
 	// LocalPort is a port on the host that has its VIF.
 	LocalPort = &pipeline.Kind{Name: "local-port", Order: 20, Derive: localPort}
 	// Port is what a port means on every host that has its network, wherever it is.

@@ -45,12 +45,6 @@ func localPort(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
 			pipeline.Goto(pipeline.L2Lookup))
 		out.Hold(pipeline.FDB, fdb)
 	}
-	if c.mapped() {
-		out.AddOn(c.bridge, pipeline.ExToPort, pipeline.Match{c.frames(), pipeline.EthDst.MAC(p.MAC)}, c.copyIn()...)
-		if p.ManyMACs() {
-			out.Need(AnyMAC, sw.Host, n.ID)
-		}
-	}
 }
 
 // ownARP settles what a port says and asks about its own addresses. A question goes to the others in case one uses the
@@ -107,15 +101,15 @@ func localNetwork(v model.View, sw pipeline.Switch, id string, out *pipeline.Out
 	if c == nil || !n.AdminStateUp {
 		return
 	}
-	out.Add(pipeline.FromCarrier, pipeline.Match{pipeline.OFPort.Is(uint64(c.port)), pipeline.PktMark.Is(uint64(c.mark))},
-		pipeline.Net.Load(uint64(n.Key)), pipeline.Remote.Load(1), pipeline.PktMark.Load(0), pipeline.Goto(pipeline.Learn))
+	from, acts := c.arrival()
+	out.Add(pipeline.FromCarrier, from, append(acts, pipeline.Net.Load(uint64(n.Key)), pipeline.Remote.Load(1), pipeline.Goto(pipeline.Learn))...)
 	out.Add(pipeline.ToCarrier, pipeline.Match{net}, pipeline.PktMark.Load(uint64(c.mark)), output(c.port))
 	all := c.mark
 	if c.overlay() {
 		all |= pipeline.MarkReplicate
 		out.Need(Replication, "", id)
 	} else {
-		mappedNetwork(c, out)
+		toMapped(c, out)
 	}
 	out.Add(pipeline.FloodOut, pipeline.Match{net, pipeline.Remote.Is(0)}, members, pipeline.PktMark.Load(uint64(all)), output(c.port))
 }
