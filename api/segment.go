@@ -104,9 +104,22 @@ func (c *call) segmentsOf(in Values, external bool) ([]wantedSegment, error) {
 	return out, nil
 }
 
+// physical finds the rules of a physical network: the configured ones, or for a name that some host maps, also one added
+// at run time, flat and any VLAN that is asked for.
+func (c *call) physical(name string) (Physical, bool) {
+	if p, ok := c.s.cfg.Networks.Physical[name]; ok || name == "" {
+		return p, ok
+	}
+	for o := range c.src().Each(model.Hosts) {
+		if o.(*model.Host).BridgeMappings[name] != "" {
+			return Physical{Flat: true}, true
+		}
+	}
+	return Physical{}, false
+}
+
 // checkSegment applies each type's rules.
 func (c *call) checkSegment(w *wantedSegment) error {
-	cfg := &c.s.cfg.Networks
 	prohibited := func(name string) error {
 		return invalidInput("%s prohibited for %s provider network", name, w.Type)
 	}
@@ -119,7 +132,7 @@ func (c *call) checkSegment(w *wantedSegment) error {
 			return prohibited("segmentation_id")
 		}
 	case model.NetworkFlat:
-		p, ok := cfg.Physical[w.PhysicalNetwork]
+		p, ok := c.physical(w.PhysicalNetwork)
 		switch {
 		case w.PhysicalNetwork == "":
 			return invalidInput("physical_network required for flat provider network")
@@ -135,7 +148,7 @@ func (c *call) checkSegment(w *wantedSegment) error {
 			}
 			break
 		}
-		if _, ok := cfg.Physical[w.PhysicalNetwork]; !ok {
+		if _, ok := c.physical(w.PhysicalNetwork); !ok {
 			return invalidInput("physical_network '%s' unknown for VLAN provider network", w.PhysicalNetwork)
 		}
 		if w.hasID && (w.id < 1 || w.id > 4094) {

@@ -84,18 +84,17 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.loop.deliver = c.deliver
 	c.loop.derived = c.metrics.derived
 	c.listener = openflow.NewListener(c.cfg.Socket, openflow.ListenOptions{
-		Options: openflow.Options{Handler: c.Received},
+		Options: openflow.Options{Handler: c.Received, PacketIn: c.PacketIn},
 		Failed: func(peer net.Addr, err error) {
 			c.cfg.Logger.Warn("a connection did not become a switch", zap.Stringer("peer", peer), zap.Error(err))
 		},
 	})
-	errs := make(chan error, 3)
+	errs := make(chan error, 2)
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, f := range []func(context.Context) error{
 		func(ctx context.Context) error { return c.loop.run(ctx, c.cfg.Store) },
-		c.dispatch.Run,
 		c.accept,
 	} {
 		wg.Go(func() { errs <- f(ctx); cancel() })
@@ -138,10 +137,6 @@ func (c *Controller) changed(ctx context.Context, changes []model.Change) {
 			if (ch.Old == nil) != (ch.New == nil) {
 				_, id, _ := strings.Cut(ch.ID(), "/")
 				ports = append(ports, model.PortID(id))
-			}
-		case model.Bindings:
-			if b, ok := ch.Old.(*model.Binding); ok && ch.New == nil {
-				ports = append(ports, b.PortID) // a VIF elsewhere may bind now
 			}
 		case model.Hosts:
 			c.hostChanged(ctx, ch)

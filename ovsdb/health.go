@@ -20,6 +20,7 @@ const (
 	CodeVIFTwice        = "VIF_TWICE"             // two Interfaces have the same iface-id
 	CodeNoUplink        = "BRIDGE_WITHOUT_UPLINK" // a mapped bridge has no port of the operator's
 	CodeVswitchdSilent  = "VSWITCHD_SILENT"       // ovs-vswitchd does not apply the database
+	CodeNoCertificate   = "SSL_NOT_SET"           // bridges shall connect by ssl:, but Open vSwitch has no certificate
 	CodeTransaction     = "OVSDB_REFUSED"         // the database refused a transaction
 )
 

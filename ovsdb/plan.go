@@ -81,6 +81,7 @@ func (p *planner) run() {
 		wanted[b.Name] = true
 		p.bridge(b, dpType)
 	}
+	p.certificate()
 	ports := p.d.ports()
 	for _, x := range ports {
 		wanted[x.name] = true
@@ -102,6 +103,22 @@ func (p *planner) run() {
 		}
 	}
 	p.finish()
+}
+
+// certificate looks whether bridges that shall connect by TLS can. The files are the host's own: OVSDB carries their
+// names, not their content, so that only the operator can put them there.
+func (p *planner) certificate() {
+	if p.t.root.SSL != nil {
+		return
+	}
+	for _, b := range p.d.Bridges {
+		for _, target := range b.Controllers {
+			if strings.HasPrefix(target, "ssl:") {
+				p.warn(CodeNoCertificate, "", "bridges shall connect to %s, but Open vSwitch has no certificate: run ovs-vsctl set-ssl KEY CERTIFICATE CA on the host, with files that ovs-pki made there", target)
+				return
+			}
+		}
+	}
 }
 
 // finish orders the operations: bridges that are new, then everything merged by row, then next_cfg, which

@@ -116,7 +116,7 @@ func (s *session) monitor(ctx context.Context) error {
 		c = &vswitch.Controller{}
 	)
 	m := s.client.NewMonitor(
-		client.WithTable(r, &r.Bridges, &r.CurCfg, &r.NextCfg, &r.DatapathTypes, &r.IfaceTypes, &r.ExternalIDs, &r.OVSVersion),
+		client.WithTable(r, &r.Bridges, &r.CurCfg, &r.NextCfg, &r.DatapathTypes, &r.IfaceTypes, &r.ExternalIDs, &r.OVSVersion, &r.SSL),
 		client.WithTable(b, &b.Name, &b.Controller, &b.DatapathID, &b.DatapathType, &b.ExternalIDs, &b.FailMode, &b.OtherConfig,
 			&b.Ports, &b.Protocols),
 		client.WithTable(p, &p.Name, &p.Interfaces, &p.ExternalIDs),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -38,6 +39,19 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 		return err
 	}
 	defer ofSocket.Close()
+	var dbTLS *tls.Config
+	if cfg.OpenFlow.TLS.Set() {
+		conf, err := cfg.OpenFlow.TLS.Server()
+		if err != nil {
+			return fmt.Errorf("openflow.tls: %w", err)
+		}
+		ofSocket = tls.NewListener(ofSocket, conf)
+	}
+	if cfg.OVSDB.TLS.Set() {
+		if dbTLS, err = cfg.OVSDB.TLS.Client(); err != nil {
+			return fmt.Errorf("ovsdb.tls: %w", err)
+		}
+	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	st, err := store.Open(ctx, store.Config{DataDir: cfg.DataDir, Endpoints: cfg.Store.Endpoints, Logger: lg, Registerer: reg, Member: cfg.Hosts[0].Name})
@@ -53,7 +67,7 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 		return err
 	}
 	ctl := controller.New(controller.Config{
-		Store: st, Logger: lg.Named("controller"), Registerer: reg, Socket: ofSocket, Advertise: cfg.OpenFlow.Advertise,
+		Store: st, Logger: lg.Named("controller"), Registerer: reg, Socket: ofSocket, Advertise: cfg.OpenFlow.Advertise, OVSDBTLS: dbTLS,
 		Settings: settings(cfg.PacketIn), DNSDomain: cfg.Networks.DNSDomain, Version: version.String(),
 	})
 	srv := api.New(api.Config{Store: st, Logger: lg, Networks: nets, Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
@@ -130,11 +144,6 @@ func networks(cfg config.Config) (api.Networks, error) {
 	}
 	if n.GRE, err = idRange("networks.gre_range", cfg.Networks.GRERange, 1<<24-1); err != nil {
 		return n, err
-	}
-	for _, h := range cfg.Hosts {
-		for name := range h.BridgeMappings {
-			n.Physical[name] = api.Physical{Flat: true}
-		}
 	}
 	for name, p := range cfg.Networks.Physical {
 		x := api.Physical{Flat: p.Flat}

@@ -361,16 +361,17 @@ func (w *Worker) want(v model.View, state *ovsdb.Snapshot, id model.PortID) (*mo
 
 // elsewhere says why a port that has a VIF here is not to be bound here; nil if it is.
 //
-// A port is bound on the host that binding:host_id names, on the one that the migration profile names beside it,
-// and, without a host_id, on the first that shows the VIF. When host_id moves on, the old binding stays until the new
+// A port is bound on the host that binding:host_id names, on those of its inactive bindings and the one that the
+// migration profile names beside it, and, without a host_id, on the first that shows the VIF. When host_id moves on, the old binding stays until the new
 // host has one, so that there is a place to send to at every moment.
 func (w *Worker) elsewhere(v model.View, p *model.Port, vif *ovsdb.VIF, bound bool) *Problem {
 	id := model.PortID(p.ID)
 	if h, ok := v.Host(w.cfg.Host); ok && h.Draining && !bound {
 		return &Problem{"HOST_DRAINING", fmt.Sprintf("Interface %s of port %s appeared on host %s, which is being drained: plug it elsewhere, or end the drain with penstockctl host drain --end %s", vif.Name, id, w.cfg.Host, w.cfg.Host), id}
 	}
+	may := func(b model.HostBinding) bool { return b.Host == w.cfg.Host }
 	switch to, _ := p.Profile["migrating_to"].(string); {
-	case p.HostID == w.cfg.Host || to == string(w.cfg.Host):
+	case p.HostID == w.cfg.Host, to == string(w.cfg.Host), slices.ContainsFunc(p.InactiveBindings, may):
 		return nil
 	case p.HostID != "":
 		if _, there := v.Binding(p.HostID, id); bound && !there {

@@ -338,6 +338,16 @@ var schema = `{
             "min": 0,
             "max": 1
           }
+        },
+        "ssl": {
+          "type": {
+            "key": {
+              "type": "uuid",
+              "refTable": "SSL"
+            },
+            "min": 0,
+            "max": 1
+          }
         }
       },
       "isRoot": true

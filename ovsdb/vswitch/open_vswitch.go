@@ -17,6 +17,7 @@ type OpenvSwitch struct {
 	IfaceTypes    []string          `ovsdb:"iface_types"`
 	NextCfg       int               `ovsdb:"next_cfg"`
 	OVSVersion    *string           `ovsdb:"ovs_version"`
+	SSL           *string           `ovsdb:"ssl"`
 }
 
 func (a *OpenvSwitch) GetUUID() string {
@@ -167,6 +168,28 @@ func equalOpenvSwitchOVSVersion(a, b *string) bool {
 	return *a == *b
 }
 
+func (a *OpenvSwitch) GetSSL() *string {
+	return a.SSL
+}
+
+func copyOpenvSwitchSSL(a *string) *string {
+	if a == nil {
+		return nil
+	}
+	b := *a
+	return &b
+}
+
+func equalOpenvSwitchSSL(a, b *string) bool {
+	if (a == nil) != (b == nil) {
+		return false
+	}
+	if a == b {
+		return true
+	}
+	return *a == *b
+}
+
 func (a *OpenvSwitch) DeepCopyInto(b *OpenvSwitch) {
 	*b = *a
 	b.Bridges = copyOpenvSwitchBridges(a.Bridges)
@@ -174,6 +197,7 @@ func (a *OpenvSwitch) DeepCopyInto(b *OpenvSwitch) {
 	b.ExternalIDs = copyOpenvSwitchExternalIDs(a.ExternalIDs)
 	b.IfaceTypes = copyOpenvSwitchIfaceTypes(a.IfaceTypes)
 	b.OVSVersion = copyOpenvSwitchOVSVersion(a.OVSVersion)
+	b.SSL = copyOpenvSwitchSSL(a.SSL)
 }
 
 func (a *OpenvSwitch) DeepCopy() *OpenvSwitch {
@@ -199,7 +223,8 @@ func (a *OpenvSwitch) Equals(b *OpenvSwitch) bool {
 		equalOpenvSwitchExternalIDs(a.ExternalIDs, b.ExternalIDs) &&
 		equalOpenvSwitchIfaceTypes(a.IfaceTypes, b.IfaceTypes) &&
 		a.NextCfg == b.NextCfg &&
-		equalOpenvSwitchOVSVersion(a.OVSVersion, b.OVSVersion)
+		equalOpenvSwitchOVSVersion(a.OVSVersion, b.OVSVersion) &&
+		equalOpenvSwitchSSL(a.SSL, b.SSL)
 }
 
 func (a *OpenvSwitch) EqualsModel(b model.Model) bool {

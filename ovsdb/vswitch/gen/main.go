@@ -18,7 +18,7 @@ import (
 
 // columns are the tables and columns that are kept.
 var columns = map[string][]string{
-	"Open_vSwitch": {"bridges", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "datapath_types", "iface_types"},
+	"Open_vSwitch": {"bridges", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "datapath_types", "iface_types", "ssl"},
 	"Bridge": {"name", "datapath_type", "datapath_id", "fail_mode", "protocols", "controller", "ports",
 		"other_config", "external_ids"},
 	"Port":      {"name", "interfaces", "external_ids"},
