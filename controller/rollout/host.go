@@ -423,6 +423,15 @@ func (h *Host) apply(ctx context.Context, j job, c *session.Change) bool {
 		case err == nil:
 			h.count(j.name, c)
 			return true
+		case errors.Is(err, session.ErrPartly):
+			h.cfg.Logger.Error("reading the bridge back", zap.String("host", string(h.cfg.Host)), zap.String("bridge", j.name), zap.Error(err))
+			h.mu.Lock()
+			if b := h.bridge(j.name); b.sess == j.sess {
+				b.synced, b.status.Synced, b.status.LastError = false, false, err.Error()
+			}
+			h.mu.Unlock()
+			h.kick()
+			return false
 		case errors.As(err, &rej):
 			if !h.refuse(ctx, j.name, c, rej) {
 				h.fail(j.name, j.sess, err)

@@ -22,10 +22,8 @@ func fromMeter(m *openflow.MeterConfig) pipeline.Meter {
 	return out
 }
 
-// setMeters sends the meters that are not as they should be and remembers those that stand.
-func (s *Session) setMeters(ctx context.Context, c *Change) error {
-	var msgs []openflow.Message
-	var ids []uint32
+// meterMods are the messages for the meters that are not as they should be.
+func (s *Session) meterMods(c *Change) (msgs []openflow.Message, ids []uint32) {
 	for _, id := range descending(c.SetMeters) {
 		m := c.SetMeters[id]
 		old, there := s.meters[id]
@@ -38,6 +36,12 @@ func (s *Session) setMeters(ctx context.Context, c *Change) error {
 		}
 		msgs, ids = append(msgs, mod), append(ids, id)
 	}
+	return msgs, ids
+}
+
+// setMeters sends the meters that are not as they should be and remembers those that stand.
+func (s *Session) setMeters(ctx context.Context, c *Change) error {
+	msgs, ids := s.meterMods(c)
 	if err := s.sendMeters(ctx, msgs, ids); err != nil {
 		return err
 	}

@@ -18,6 +18,9 @@ type Session struct {
 	bridge string
 	role   pipeline.Role
 	meters map[uint32]pipeline.Meter // installed, since OpenFlow has no add-or-modify for meters
+	// bundleID is the last bundle's; careful has each step of a change wait for the one before. Apply's.
+	bundleID uint32
+	careful  bool
 	// undecoded counts flows of a form that is not known since the session began.
 	undecoded atomic.Uint64
 }
@@ -220,10 +223,96 @@ func flowMod(c openflow.FlowCommand, f *pipeline.Flow) *openflow.FlowMod {
 	return m
 }
 
+// ErrPartly says that a bundle was committed without what the switch refused of it, so that what the bridge holds has
+// to be read back. Later bundles of the session are sent with care.
+var ErrPartly = errors.New("the switch committed a bundle without a message that it refused")
+
 // Apply sends a change: meters first, since they cannot ride in a bundle, then one ordered atomic bundle of groups,
-// flows, and removals, then what nothing uses any more; each with its barrier. When the switch refuses something
-// the error is a *Rejected, and nothing of the bundle is done.
+// flows, and removals, and waits for their barrier; then what nothing uses any more. When the switch refuses something
+// the error is a *Rejected, and nothing of the bundle is done; or it is ErrPartly.
+//
+// All goes out at once, for one round trip: an ovs-vswitchd with thousands of ports answers once in some hundred
+// milliseconds. What a bundle's flows do wrong together shows in its commit, which is all or nothing. Only a message
+// that is malformed to the switch is refused when it is added, and the commit would go on without it; that is a
+// defect, and from then on each step waits for the one before.
 func (s *Session) Apply(ctx context.Context, c *Change) error {
+	if s.careful {
+		return s.applyCarefully(ctx, c)
+	}
+	msgs, ids := s.meterMods(c)
+	meters := len(msgs)
+	mods, names := s.bundle(c)
+	if len(mods) > 0 {
+		s.bundleID++
+		control := openflow.BundleControl{ID: s.bundleID, Flags: openflow.BundleAtomic | openflow.BundleOrdered}
+		open, done, commit := control, control, control
+		open.Command, done.Command, commit.Command = openflow.BundleOpen, openflow.BundleClose, openflow.BundleCommit
+		adds := make([]openflow.BundleAdd, len(mods))
+		msgs = append(slices.Grow(msgs, len(mods)+3), &open)
+		for i, m := range mods {
+			adds[i] = openflow.BundleAdd{ID: s.bundleID, Flags: control.Flags, Message: m}
+			msgs = append(msgs, &adds[i])
+		}
+		msgs = append(msgs, &done, &commit)
+	}
+	if len(msgs) > 0 {
+		if err := s.outcome(s.conn.Transact(ctx, msgs...), c, ids, meters, names); err != nil {
+			return err
+		}
+	}
+	return s.deleteMeters(ctx, c)
+}
+
+// outcome says what became of meter-mods and a bundle that were sent at once: the first meters messages, the bundle's
+// opening, its messages, close and commit.
+func (s *Session) outcome(err error, c *Change, ids []uint32, meters int, names []part) error {
+	var be *openflow.BatchError
+	if err != nil && !errors.As(err, &be) {
+		return fmt.Errorf("bundle of %d: %w", len(names), err)
+	}
+	var first *openflow.Failure
+	failed := map[uint32]bool{}
+	committed := len(names) > 0
+	if be != nil {
+		if be.Err != nil || be.Count > len(be.Failures) {
+			s.careful = true
+			return ErrPartly
+		}
+		for i := range be.Failures {
+			f := &be.Failures[i]
+			if f.Index < meters {
+				failed[ids[f.Index]] = true
+			}
+			if f.Index > meters+len(names) || f.Index == meters { // open, close or commit
+				committed = false
+			}
+			if first == nil {
+				first = f
+			}
+		}
+	}
+	for _, id := range ids {
+		if !failed[id] {
+			s.meters[id] = c.SetMeters[id]
+		}
+	}
+	switch {
+	case first == nil:
+		return nil
+	case first.Index < meters:
+		id := ids[first.Index]
+		return &Rejected{Meter: &id, What: fmt.Sprintf("meter %d", id), Err: first.Err}
+	case committed:
+		s.careful = true
+		return fmt.Errorf("%w: %w", ErrPartly, names[first.Index-meters-1].reject(first.Err))
+	case first.Index > meters && first.Index <= meters+len(names):
+		return names[first.Index-meters-1].reject(first.Err)
+	}
+	return fmt.Errorf("bundle of %d: %w", len(names), first.Err)
+}
+
+// applyCarefully is Apply with a round trip for each step.
+func (s *Session) applyCarefully(ctx context.Context, c *Change) error {
 	if err := s.setMeters(ctx, c); err != nil {
 		return err
 	}
