@@ -91,15 +91,16 @@ type live struct {
 	sess *session.Session
 }
 
-// Received takes every message of a switch that answers no request. It is the Handler of the listener's connections.
+// Received takes every message of a switch that answers no request and is no packet-in. It is the Handler of the
+// listener's connections.
 func (c *Controller) Received(conn *openflow.Conn, _ uint32, m openflow.Message) {
-	p, ok := m.(*openflow.PacketIn2)
-	if !ok {
-		if e, ok := m.(*openflow.Error); ok {
-			c.cfg.Logger.Warn("switch reports an error", zap.Stringer("peer", conn.RemoteAddr()), zap.Error(e))
-		}
-		return
+	if e, ok := m.(*openflow.Error); ok {
+		c.cfg.Logger.Warn("switch reports an error", zap.Stringer("peer", conn.RemoteAddr()), zap.Error(e))
 	}
+}
+
+// PacketIn takes every packet-in, in the goroutine that reads from the switch.
+func (c *Controller) PacketIn(conn *openflow.Conn, p *openflow.PacketIn2) {
 	l, ok := c.live.Load(conn)
 	if !ok {
 		return // before the session stands: the VM asks again
