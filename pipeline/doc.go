@@ -5,3 +5,5 @@
 // the tests all read them. Deriving is pure: no clock, no I/O, no state here. The functions themselves are in
 // the subpackages (l2, …); keeping switches equal to what they derive is package controller's.
 package pipeline
+
+//go:generate go test ./l2 -run ^(TestScenarios|TestDocument)$ -update
