@@ -342,8 +342,7 @@ var schema = `{
         "ssl": {
           "type": {
             "key": {
-              "type": "uuid",
-              "refTable": "SSL"
+              "type": "uuid"
             },
             "min": 0,
             "max": 1

@@ -97,8 +97,20 @@ func prune(schema map[string]any) error {
 			if kept[c] = have[c]; kept[c] == nil {
 				return fmt.Errorf("table %s has no column %s", name, c)
 			}
+			unrefer(kept[c])
 		}
 		table["columns"] = kept
 	}
 	return nil
+}
+
+// unrefer makes a reference to a table that is not kept a plain UUID.
+func unrefer(column any) {
+	c, _ := column.(map[string]any)
+	typ, _ := c["type"].(map[string]any)
+	if key, ok := typ["key"].(map[string]any); ok {
+		if ref, ok := key["refTable"].(string); ok && columns[ref] == nil {
+			delete(key, "refTable")
+		}
+	}
 }
