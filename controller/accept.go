@@ -18,14 +18,20 @@ import (
 // handshakeTimeout bounds the time from a switch's connection to its session.
 const handshakeTimeout = 10 * time.Second
 
-// accept serves the switches that connect, until ctx ends.
-func (c *Controller) accept(ctx context.Context) error {
-	go func() {
-		<-ctx.Done()
-		c.listener.Close()
-	}()
+// listenOptions are those of every listener.
+func (c *Controller) listenOptions() openflow.ListenOptions {
+	return openflow.ListenOptions{
+		Options: openflow.Options{Handler: c.Received, PacketIn: c.PacketIn},
+		Failed: func(peer net.Addr, err error) {
+			c.cfg.Logger.Warn("a connection did not become a switch", zap.Stringer("peer", peer), zap.Error(err))
+		},
+	}
+}
+
+// accept serves the switches that connect, until ctx ends; came is told of each.
+func (c *Controller) accept(ctx context.Context, l *openflow.Listener, came func()) error {
 	for {
-		conn, err := c.listener.Accept(ctx)
+		conn, err := l.Accept(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -36,6 +42,7 @@ func (c *Controller) accept(ctx context.Context) error {
 			c.cfg.Logger.Warn("a connection did not become a switch", zap.Error(err))
 			continue
 		}
+		came()
 		go func() {
 			if err := c.serve(ctx, conn); err != nil && ctx.Err() == nil {
 				c.cfg.Logger.Warn("switch session ended", zap.Stringer("peer", conn.RemoteAddr()), zap.Error(err))

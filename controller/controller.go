@@ -57,8 +57,6 @@ type Controller struct {
 	facts    declined
 	live     sync.Map // *openflow.Conn -> *live
 
-	listener *openflow.Listener
-
 	mu      sync.Mutex
 	runners map[model.HostName]*runner
 	ready   bool // the store's state is derived
@@ -83,19 +81,15 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.loop.changed = func(src model.Source, changes []model.Change) { c.changed(ctx, changes) }
 	c.loop.deliver = c.deliver
 	c.loop.derived = c.metrics.derived
-	c.listener = openflow.NewListener(c.cfg.Socket, openflow.ListenOptions{
-		Options: openflow.Options{Handler: c.Received, PacketIn: c.PacketIn},
-		Failed: func(peer net.Addr, err error) {
-			c.cfg.Logger.Warn("a connection did not become a switch", zap.Stringer("peer", peer), zap.Error(err))
-		},
-	})
+	l := openflow.NewListener(c.cfg.Socket, c.listenOptions())
+	defer l.Close()
 	errs := make(chan error, 2)
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, f := range []func(context.Context) error{
 		func(ctx context.Context) error { return c.loop.run(ctx, c.cfg.Store) },
-		c.accept,
+		func(ctx context.Context) error { return c.accept(ctx, l, func() {}) },
 	} {
 		wg.Go(func() { errs <- f(ctx); cancel() })
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -42,6 +43,7 @@ type ownedHost struct {
 	bind       *binding.Worker
 	sessions   map[string]*session.Session // by bridge; under runner.mu
 	look       chan struct{}               // has observe look now; capacity 1
+	local      atomic.Pointer[local]       // nil where the switch comes by one of Config.Advertise
 }
 
 func (c *Controller) newRunner(ctx context.Context, h *model.Host) *runner {
@@ -86,7 +88,7 @@ func (r *runner) leave() {
 func (r *runner) setDesired(o *ownedHost) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d, err := ovsdb.DesiredFor(r.conf, ovsdb.Options{Controllers: r.c.cfg.Advertise, Overlay: true, Number: r.c.physicalNumber})
+	d, err := ovsdb.DesiredFor(r.conf, ovsdb.Options{Controllers: r.targets(o), Overlay: true, Number: r.c.physicalNumber})
 	if err == nil {
 		err = o.db.SetDesired(d)
 	}
@@ -114,6 +116,14 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 		Refused: func() { o.bind.RefusalsChanged() }, Observe: r.c.metrics.bundle, Audited: r.c.metrics.audited, AuditInterval: r.c.cfg.AuditInterval})
 	o.bind = binding.New(binding.Config{Host: r.host, Store: r.c.cfg.Store, DB: db, Logger: r.log.Named("binding"),
 		Complete: o.roll.Open, Refused: o.refused, Bound: func(d time.Duration) { r.c.metrics.bind.Observe(d.Seconds()) }})
+	if l := r.openLocal(ctx, conf.OVSDB); l != nil {
+		o.local.Store(l)
+		defer func() {
+			if l := o.local.Load(); l != nil {
+				l.close()
+			}
+		}()
+	}
 	r.setDesired(o)
 	r.mu.Lock()
 	r.owned = o
@@ -179,6 +189,7 @@ func (r *runner) observe(ctx context.Context, o *ownedHost) error {
 			}
 		case <-o.look:
 		case <-t.C:
+			r.checkLocal(o)
 		}
 		if err := r.record(ctx, o); err != nil && ctx.Err() == nil {
 			r.log.Warn("cannot record the host's state", zap.Error(err))
