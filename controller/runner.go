@@ -155,7 +155,8 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 func (o *ownedHost) refused() map[model.PortID]bool {
 	var out map[model.PortID]bool
 	for _, r := range o.roll.Refusals() {
-		if r.Unit.Kind == l2.LocalPort {
+		switch r.Unit.Kind {
+		case l2.LocalPort, l2.Port, l2.KnownSource: // whose id is the port's
 			if out == nil {
 				out = map[model.PortID]bool{}
 			}

@@ -326,7 +326,7 @@ func (h *Host) sync(ctx context.Context, name string) (told []chan struct{}) {
 		return nil
 	}
 	told, b.waiters = b.waiters[:asked:asked], b.waiters[asked:]
-	b.forget(want)
+	b.forget(want, diff)
 	drift := 0
 	if audit {
 		drift = diff.Without(pending, b.isRefused)

@@ -23,14 +23,15 @@ func (h *Host) refuse(ctx context.Context, name string, c *session.Change, rej *
 	r.Unit = unit
 	removed := false
 	if rej.Key != nil {
-		r.keys = append(keys, *rej.Key)
-		for _, k := range r.keys {
+		for _, k := range append(keys, *rej.Key) { // those of the unit that are in place stay there
 			if _, ok := c.Set[k]; ok {
 				delete(c.Set, k)
+				r.keys = append(r.keys, k)
 				removed = true
 			}
 			if _, ok := c.Del[k]; ok && k == *rej.Key {
 				delete(c.Del, k)
+				r.keys = append(r.keys, k)
 				removed = true
 			}
 		}
@@ -75,10 +76,11 @@ func (b *bridge) isRefused(k *pipeline.Key, group, meter *uint32) bool {
 	return b.knows(&session.Rejected{Key: k, Group: group, Meter: meter})
 }
 
-// forget drops refusals of what is not wanted any more.
-func (b *bridge) forget(want *derive.Desired) {
+// forget drops refusals of what is not missing any more, or not wanted; diff is what is.
+func (b *bridge) forget(want *derive.Desired, diff *session.Change) {
 	for k := range b.refused {
-		if _, ok := want.Flows[k]; !ok {
+		_, set := diff.Set[k]
+		if _, del := diff.Del[k]; !set && !del {
 			delete(b.refused, k)
 		}
 	}

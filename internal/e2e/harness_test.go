@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -109,8 +110,10 @@ func newDaemon(t *testing.T, h *ovstest.Host, yaml string) *daemon {
 	d.configure(yaml)
 	t.Cleanup(func() {
 		if t.Failed() {
-			lines := strings.Split(strings.TrimSpace(d.Log()), "\n")
-			t.Logf("end of penstockd's log:\n%s", strings.Join(lines[max(0, len(lines)-60):], "\n"))
+			lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(d.Log()), "\n"), func(l string) bool {
+				return strings.Contains(l, `"msg":"request"`) || strings.Contains(l, `"msg":"packet-in"`)
+			})
+			t.Logf("end of penstockd's log:\n%s", strings.Join(lines[max(0, len(lines)-80):], "\n"))
 		}
 	})
 	return d
