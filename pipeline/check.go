@@ -64,7 +64,14 @@ func (t *Table) checkActions(acts []openflow.Action) error {
 			err = t.writes(openflow.Subfield{Field: a.Field, N: uint16(a.Field.Bits)})
 		case openflow.PushVLAN, openflow.PopVLAN:
 			err = t.writes(openflow.Subfield{Field: openflow.VLANVID, N: 12})
-		case openflow.Output, openflow.Group, openflow.Controller:
+		case openflow.CT:
+			if n, ok := a.Table.Get(); ok {
+				err = t.leadsTo("track to", t.Next, n)
+			}
+			if err == nil {
+				err = t.checkActions(a.Exec)
+			}
+		case openflow.Output, openflow.Group, openflow.Controller, openflow.CTClear:
 		default:
 			err = fmt.Errorf("action %s is not one of ours", a.AppendText(nil))
 		}

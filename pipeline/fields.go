@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"github.com/penstock/penstock/model"
@@ -16,6 +17,22 @@ var (
 	Remote  = &Field{Name: "remote", OF: openflow.Reg(10), Ofs: 0, Bits: 1, Doc: "1: the packet came from another host or the physical network, and is delivered on this host only"}
 )
 
+// The registers of br-int that judging uses (package secgroup). Set, InSet and Allowed are 0 whenever none is under way.
+var (
+	Judged  = &Field{Name: "judged", OF: openflow.Reg(8), Bits: 32, Doc: "key of the port whose security groups are asked"}
+	Group   = &Field{Name: "group", OF: openflow.Reg(9), Bits: 32, Doc: "key of the security group that is asked"}
+	Set     = &Field{Name: "set", OF: openflow.Reg(11), Bits: 32, Doc: "key of the remote group or address group that is asked for; 0: none"}
+	Opened  = &Field{Name: "opened", OF: openflow.Reg(12), Ofs: 0, Bits: 1, Doc: "1: the packet's connection was opened towards the judged port, 0: by it"}
+	InSet   = &Field{Name: "in_set", OF: openflow.Reg(12), Ofs: 1, Bits: 1, Doc: "1: the far address is in the set"}
+	Allowed = &Field{Name: "allowed", OF: openflow.Reg(12), Ofs: 2, Bits: 1, Doc: "1: a rule allows the packet's connection"}
+	Far     = &Field{Name: "far", OF: openflow.Reg(4), Bits: 32, Doc: "address of the other side: IPv4, or the first part of IPv6, which goes on in reg5 to reg7"}
+	Far1    = &Field{Name: "far1", OF: openflow.Reg(5), Bits: 32, Doc: "second part of the far IPv6 address"}
+	Far2    = &Field{Name: "far2", OF: openflow.Reg(6), Bits: 32, Doc: "third part of the far IPv6 address"}
+	Far3    = &Field{Name: "far3", OF: openflow.Reg(7), Bits: 32, Doc: "fourth part of the far IPv6 address"}
+	// Far6 is Far to Far3 as one.
+	Far6 = &Field{Name: "far6", OF: openflow.XXReg(1), Bits: 128}
+)
+
 // The registers of br-tun.
 var (
 	Seg   = &Field{Name: "seg", OF: openflow.Reg(0), Ofs: 0, Bits: 24, Doc: "segmentation id: VNI or GRE key"}
@@ -24,7 +41,9 @@ var (
 )
 
 // Registers lists the pieces of registers in use, for the document and the overlap check.
-func Registers() []*Field { return []*Field{Net, InPort, OutPort, Punt, Remote, Seg, Encap, Leaf} }
+func Registers() []*Field {
+	return []*Field{Net, InPort, OutPort, Punt, Remote, Judged, Group, Set, Opened, InSet, Allowed, Far, Far1, Far2, Far3, Seg, Encap, Leaf}
+}
 
 // The fields of packets that tables match or write.
 var (
@@ -48,6 +67,35 @@ var (
 	ARPTPA  = &Field{Name: "arp_tpa", OF: openflow.ARPTPA}
 	ARPSHA  = &Field{Name: "arp_sha", OF: openflow.ARPSHA}
 	ARPTHA  = &Field{Name: "arp_tha", OF: openflow.ARPTHA}
+
+	IPv6Src  = &Field{Name: "ipv6_src", OF: openflow.IPv6Src}
+	IPv6Dst  = &Field{Name: "ipv6_dst", OF: openflow.IPv6Dst}
+	TCPDst   = &Field{Name: "tcp_dst", OF: openflow.TCPDst}
+	SCTPDst  = &Field{Name: "sctp_dst", OF: openflow.SCTPDst}
+	ICMPCod  = &Field{Name: "icmp_code", OF: openflow.ICMPCode}
+	ICMP6Typ = &Field{Name: "icmpv6_type", OF: openflow.ICMPv6Type}
+	ICMP6Cod = &Field{Name: "icmpv6_code", OF: openflow.ICMPv6Code}
+	NDTarget = &Field{Name: "nd_target", OF: openflow.NDTarget}
+	NDSLL    = &Field{Name: "nd_sll", OF: openflow.NDSLL}
+	NDTLL    = &Field{Name: "nd_tll", OF: openflow.NDTLL}
+
+	CTState   = &Field{Name: "ct_state", OF: openflow.CTState}
+	CTZone    = &Field{Name: "ct_zone", OF: openflow.CTZone}
+	CTProto   = &Field{Name: "ct_nw_proto", OF: openflow.CTNWProto}
+	CTIPv4Src = &Field{Name: "ct_nw_src", OF: openflow.CTNWSrc}
+	CTIPv4Dst = &Field{Name: "ct_nw_dst", OF: openflow.CTNWDst}
+	CTIPv6Src = &Field{Name: "ct_ipv6_src", OF: openflow.CTIPv6Src}
+	CTIPv6Dst = &Field{Name: "ct_ipv6_dst", OF: openflow.CTIPv6Dst}
+	CTSrc     = &Field{Name: "ct_tp_src", OF: openflow.CTTPSrc}
+	CTDst     = &Field{Name: "ct_tp_dst", OF: openflow.CTTPDst}
+)
+
+// The bits of ct_state.
+const (
+	CTNew     = 0x01
+	CTReply   = 0x08
+	CTInvalid = 0x10
+	CTTracked = 0x20
 )
 
 // Term is one condition of a match.
@@ -91,20 +139,50 @@ func (f *Field) MAC(a model.MAC) Term { return func(m *openflow.Match) { m.SetMA
 // Addr matches an IP address.
 func (f *Field) Addr(a netip.Addr) Term { return func(m *openflow.Match) { m.SetAddr(f.OF, a) } }
 
+// In matches the addresses of a prefix; any address for a prefix of no bits.
+func (f *Field) In(p netip.Prefix) Term {
+	return func(m *openflow.Match) {
+		if p.Bits() > 0 {
+			m.SetPrefix(f.OF, p)
+		}
+	}
+}
+
+// FarIn matches a far address of a prefix.
+func FarIn(p netip.Prefix) Term {
+	return func(m *openflow.Match) {
+		a, bits := p.Masked().Addr().AsSlice(), p.Bits()
+		for _, f := range []*Field{Far, Far1, Far2, Far3} {
+			if bits <= 0 {
+				return
+			}
+			n := min(bits, 32)
+			m.SetUintMasked(f.OF, uint64(binary.BigEndian.Uint32(a)), uint64(^uint32(0)<<(32-n)))
+			a, bits = a[4:], bits-n
+		}
+	}
+}
+
 // Ethernet types and protocol numbers that matches name.
 const (
 	TypeIPv4 = 0x0800
 	TypeARP  = 0x0806
 	TypeIPv6 = 0x86dd
 
-	ProtoICMP = 1
-	ProtoUDP  = 17
+	TypeRARP = 0x8035
+
+	ProtoICMP   = 1
+	ProtoTCP    = 6
+	ProtoUDP    = 17
+	ProtoICMPv6 = 58
+	ProtoSCTP   = 132
 )
 
 // Terms that several rules share.
 var (
 	IsARP       Term = EthType.Is(TypeARP)
 	IsIPv4      Term = EthType.Is(TypeIPv4)
+	IsIPv6      Term = EthType.Is(TypeIPv6)
 	IsMulticast Term = EthDst.Masked(1<<40, 1<<40)
 	// FromMulticast matches frames with a group address as their source.
 	FromMulticast Term = EthSrc.Masked(1<<40, 1<<40)

@@ -54,6 +54,12 @@ type Meter struct {
 	Burst uint32
 }
 
+// Zone is a conntrack zone of a host with whose it is: zones are emptied when they change hands.
+type Zone struct {
+	ID    uint16
+	Owner uint64 // kind and key as in the cookies of the flows that use it
+}
+
 // UnitID names a unit: one object's part on one switch, or a shared part (Host empty) sent to all that need it.
 type UnitID struct {
 	Kind *Kind
@@ -162,6 +168,7 @@ type Out struct {
 	Flows  []BridgeFlow
 	Groups []BridgeGroup
 	Meters []BridgeMeter
+	Zones  []Zone // of br-int
 	Units  []UnitID
 	Eaches []Each
 	Holds  []Hold
@@ -219,6 +226,12 @@ func (o *Out) AllGroup(bridge string, id uint32, buckets ...[]openflow.Action) {
 // AddMeter adds a meter.
 func (o *Out) AddMeter(bridge string, id, pps, burst uint32) {
 	o.Meters = append(o.Meters, BridgeMeter{bridge, Meter{id, pps, burst}})
+}
+
+// AddZone takes a conntrack zone for the object named by For. Open vSwitch has one conntrack for all bridges of a host;
+// flows on br-int alone use it. Every flow that names the zone must be of the same object.
+func (o *Out) AddZone(id uint16) {
+	o.Zones = append(o.Zones, Zone{id, ZoneOwner(MakeCookie(0, o.kind, o.key))})
 }
 
 // Need asks for a unit; it lives as long as some unit needs it.

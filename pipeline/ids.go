@@ -32,6 +32,9 @@ func (c Cookie) Kind() uint8 { return uint8(c >> 32) }
 // Key is the object's key; 0 for base flows.
 func (c Cookie) Key() uint32 { return uint32(c) }
 
+// ZoneOwner is the part of a cookie by which a conntrack zone belongs to an object.
+func ZoneOwner(c Cookie) uint64 { return uint64(c) & (CookieOwnerMask &^ CookieMarkMask) }
+
 // Fixed OpenFlow port numbers, the same on every host. Package ovsdb asks Open vSwitch for them; a test of
 // package controller holds the two declarations equal.
 const (

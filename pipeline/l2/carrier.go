@@ -7,8 +7,9 @@ import (
 
 // carrier is how a network's packets leave a host and come to it.
 type carrier struct {
-	mark uint32
-	port uint32 // on br-int
+	segment model.Segment
+	mark    uint32
+	port    uint32 // on br-int
 	// bridge is the mapped bridge, empty for an overlay; vlan its tag there, 0 for none.
 	bridge string
 	vlan   uint16
@@ -37,7 +38,7 @@ func carrierOf(v model.View, n *model.Network, h *model.Host) *carrier {
 		switch s.Type {
 		case model.NetworkVXLAN, model.NetworkGRE:
 			if mark, _ := overlayMark(n); h.TunnelIP.Is4() {
-				return &carrier{mark: mark, port: pipeline.PortPatchTun}
+				return &carrier{segment: s, mark: mark, port: pipeline.PortPatchTun}
 			}
 		case model.NetworkFlat, model.NetworkVLAN:
 			br := h.BridgeMappings[s.PhysicalNetwork]
@@ -45,12 +46,21 @@ func carrierOf(v model.View, n *model.Network, h *model.Host) *carrier {
 				continue
 			}
 			if pn, ok := v.PhysicalNetwork(s.PhysicalNetwork); ok {
-				return &carrier{mark: pipeline.Mark(pipeline.EncapProvider, s.ID), port: pipeline.PortPhysicalBase + pn.Number,
+				return &carrier{segment: s, mark: pipeline.Mark(pipeline.EncapProvider, s.ID), port: pipeline.PortPhysicalBase + pn.Number,
 					bridge: br, vlan: uint16(s.ID)}
 			}
 		}
 	}
 	return nil
+}
+
+// Carrier is how a host reaches the rest of a network, for people: the segment, and the mapped bridge, empty for an overlay.
+// A local network and one that the host has no way to have none.
+func Carrier(v model.View, n *model.Network, host model.HostName) (s model.Segment, bridge string, ok bool) {
+	if c := carrierOn(v, n, host); c != nil {
+		return c.segment, c.bridge, true
+	}
+	return s, "", false
 }
 
 // carrierOn is carrierOf by the host's name.

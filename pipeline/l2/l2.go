@@ -62,7 +62,8 @@ func output(port uint32) openflow.Action { return openflow.Output{Port: openflow
 
 // learn is the action that writes an entry of a Learned table: match, actions and cookie are the whole fact. The switch
 // writes it, not the controller: learning must work while no controller is there, and costs none of its time. It ages by
-// the last frame from the address, not to it, as in any switch: what is gone stops being sent to.
+// the last frame from the address, not to it, as in any switch (executing learn again starts a hard timeout anew, as
+// measured): what is gone stops being sent to.
 func learn(sw pipeline.Switch, rule *pipeline.Rule, cookie pipeline.Cookie, limit uint32, specs ...openflow.LearnSpec) openflow.Action {
 	return openflow.Learn{Table: rule.Table.ID, Priority: rule.Priority, HardTimeout: sw.Settings.FDBAge,
 		Cookie: uint64(cookie), Limit: limit, Specs: specs}

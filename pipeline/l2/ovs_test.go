@@ -264,7 +264,35 @@ func TestOverlay(t *testing.T) {
 	if !b.WaitPing("10.0.0.77", 10*time.Second) {
 		t.Error("a learned MAC that moved is not reached")
 	}
+	s.migrate(ports, mac(2))
 	s.limits()
+}
+
+// migrate moves b from h2 to h3 as live migration does: for a while both hosts have its VIF.
+func (s *site) migrate(ports, mac string) {
+	a, b, c := s.vms["a"], s.vms["b"], s.vms["c"]
+	next := s.hosts["h3"].AddVM("b2", ovstest.VMOptions{MAC: mac}) // silent, as a VM that is not running yet
+	at := func(host string) string {
+		return fmt.Sprintf("ports:\n- {name: b, network: vx, mac: %q, ips: [10.0.0.2], host_id: %s, on: {h2: %s, h3: %d}}\n", mac, host, on(ports, "b"), s.hosts["h3"].OFPort(next.Tap))
+	}
+	s.step(at("h2"))
+	for _, vm := range []*ovstest.VM{a, c} {
+		if r := vm.Ping("10.0.0.2", 5); r.Received != 5 || r.Duplicates > 0 {
+			s.t.Errorf("%s to a VM that is about to move to h3: %v", vm.Name, r)
+		}
+	}
+	b.Run("ip", "addr", "flush", "dev", "eth0")
+	next.SetIP("10.0.0.2/24", "")
+	s.step(at("h3"))
+	for _, vm := range []*ovstest.VM{a, c} {
+		if r := vm.Ping("10.0.0.2", 5); r.Received != 5 || r.Duplicates > 0 {
+			s.t.Errorf("%s to a VM that has just moved to h3: %v", vm.Name, r)
+		}
+	}
+	s.step("remove: [binding h2/b]")
+	if r := a.Ping("10.0.0.2", 5); r.Received != 5 {
+		s.t.Errorf("a to a VM that has moved to h3: %v", r)
+	}
 }
 
 // limits checks that no packet met a limit of Open vSwitch.

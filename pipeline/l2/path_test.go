@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penstock/penstock/internal/ovstest"
+	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/pipeline"
 )
 
@@ -105,6 +107,29 @@ ports:
 		if a := lastActions(h1.Trace("br-int", bad+from(3)+to(1))); a != "drop" {
 			t.Errorf("%s: %s, want drop", bad, a)
 		}
+	}
+}
+
+// TestManyHosts replicates to more hosts than one flow lists, within Open vSwitch's limits on a packet.
+func TestManyHosts(t *testing.T) {
+	const hosts = 300
+	e := newEngine()
+	changes := []model.Change{overlayRow(1, model.NetworkVXLAN, 77)}
+	for i := 1; i <= hosts; i++ {
+		changes = append(append(changes, hostRow(i)), bind(uint32(i), "n1", model.HostName(fmt.Sprintf("h%d", i)))...)
+	}
+	d := e.apply(changes...)
+	s := &site{t: t, w: newWorld(t), e: e}
+	h := ovstest.Start(t, ovstest.Options{Datapath: ovstest.Dummy})
+	h.AddBridge("br-tun", "fail_mode=secure")
+	for i := range d.Bridges {
+		if d.Bridges[i].Host == "h1" && d.Bridges[i].Bridge == "br-tun" {
+			s.send(h, &d.Bridges[i])
+		}
+	}
+	out := h.Trace("br-tun", "in_port=65000,pkt_mark=0x8100004d,dl_src=fa:16:3e:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff")
+	if n := strings.Count(out, "output:65001"); n != hosts-1 {
+		t.Errorf("%d copies for %d other hosts", n, hosts-1)
 	}
 }
 
