@@ -67,8 +67,7 @@ func decodeCT(r *reader) Action {
 	a.ALG = r.u16()
 	s := r.sub(r.left())
 	acts := decodeActions(&s, nil, r.depth+1)
-	if s.err != nil {
-		r.err = s.err
+	if r.adopt(s.err); s.err != nil {
 		return nil
 	}
 	for i, x := range acts {

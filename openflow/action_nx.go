@@ -101,9 +101,7 @@ func decodeClone(r *reader) Action {
 	r.skip(6)
 	s := r.sub(r.left())
 	acts := decodeActions(&s, nil, r.depth+1)
-	if s.err != nil {
-		r.err = s.err
-	}
+	r.adopt(s.err)
 	return Clone{acts}
 }
 
@@ -223,8 +221,7 @@ func decodeController2(r *reader) Action {
 		default:
 			p.fail("property %d is not known", typ)
 		}
-		if p.err != nil {
-			r.err = p.err
+		if r.adopt(p.err); p.err != nil {
 			return nil
 		}
 	}

@@ -148,21 +148,6 @@ func nextProp(r *reader) (p prop) {
 	return p
 }
 
-// failBack is fail for something n octets back.
-func (r *reader) failBack(n int, format string, args ...any) {
-	if r.err == nil {
-		r.off -= n
-		r.fail(format, args...)
-	}
-}
-
-// adopt makes an error of a reader over a part of r its own.
-func (r *reader) adopt(err error) {
-	if r.err == nil && err != nil {
-		r.err, r.off = err, len(r.b)
-	}
-}
-
 // appendProp appends a property with its padding.
 func appendProp(b []byte, typ uint16, body []byte) []byte {
 	b = append16(append16(b, typ), uint16(4+len(body)))

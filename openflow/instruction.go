@@ -218,9 +218,7 @@ func decodeInstructions(r *reader) []Action {
 	list := func(body []byte, acts []Action) []Action {
 		s := reader{typ: r.typ, b: body, off: 4, base: r.off - len(body)}
 		acts = decodeActions(&s, acts, 0)
-		if s.err != nil && r.err == nil {
-			r.err = s.err
-		}
+		r.adopt(s.err)
 		return acts
 	}
 	if s := slots[0]; s != nil {

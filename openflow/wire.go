@@ -40,6 +40,21 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
+// failBack is fail for something n octets back.
+func (r *reader) failBack(n int, format string, args ...any) {
+	if r.err == nil {
+		r.off -= n
+		r.fail(format, args...)
+	}
+}
+
+// adopt makes an error of a reader over a part of r its own.
+func (r *reader) adopt(err error) {
+	if r.err == nil && err != nil {
+		r.err, r.off = err, len(r.b)
+	}
+}
+
 // take returns the next n octets, aliasing the buffer, or nil.
 func (r *reader) take(n int) []byte {
 	if n < 0 || n > len(r.b)-r.off {
