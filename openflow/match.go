@@ -550,8 +550,7 @@ func decodeMatch(r *reader) (m Match) {
 		return
 	}
 	m, err := decodeOXM(&s)
-	if err != nil {
-		r.err = err
+	if r.adopt(err); err != nil {
 		return
 	}
 	r.skip(pad8(n) - n)
