@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sort"
@@ -38,6 +39,9 @@ func (c *Controller) Operator(gather prometheus.Gatherer) http.Handler {
 	get(opapi.PathStatus, func(r *http.Request) (any, error) { return c.Status(r.Context(), gather), nil })
 	get(opapi.PathHealth, func(r *http.Request) (any, error) { return c.Health(r.Context()), nil })
 	get(opapi.PathHosts, func(*http.Request) (any, error) { return c.Hosts(), nil })
+	get(opapi.PathHosts+"/{name}", func(r *http.Request) (any, error) {
+		return c.HostDetail(r.Context(), model.HostName(r.PathValue("name")))
+	})
 	get(opapi.PathSwitches, func(*http.Request) (any, error) { return c.Switches(), nil })
 	get(opapi.PathObjects, func(*http.Request) (any, error) { return c.Objects(), nil })
 	get(opapi.PathFlows, func(r *http.Request) (any, error) {
@@ -57,8 +61,12 @@ func answer(w http.ResponseWriter, f func() (any, error)) {
 	v, err := f()
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		v = map[string]any{"NeutronError": map[string]string{"type": "BadRequest", "message": err.Error(), "detail": ""}}
+		code, kind := http.StatusBadRequest, "BadRequest"
+		if errors.Is(err, errNoHost) {
+			code, kind = http.StatusNotFound, "HostNotFound"
+		}
+		w.WriteHeader(code)
+		v = map[string]any{"NeutronError": map[string]string{"type": kind, "message": err.Error(), "detail": ""}}
 	}
 	json.NewEncoder(w).Encode(v) //nolint:errcheck // the client is gone
 }

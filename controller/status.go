@@ -44,21 +44,24 @@ func (c *Controller) Hosts() []opapi.Host {
 	v := c.cfg.Store.View()
 	out := []opapi.Host{}
 	for _, o := range c.cfg.Store.Snapshot().List(model.HostsAll, "all") {
-		h := o.(*model.Host)
-		x := opapi.Host{Name: h.ID, OVSDB: h.OVSDB, Draining: h.Draining, Bridges: []opapi.Bridge{}}
-		if h.TunnelIP.IsValid() {
-			x.TunnelIP = h.TunnelIP.String()
-		}
-		if s, ok := v.HostState(model.HostName(h.ID)); ok {
-			x.Alive, x.Since, x.Datapath, x.OVSVersion = s.Alive, s.Since, s.Datapath, s.OVSVersion
-		}
-		x.Ports = len(c.cfg.Store.Snapshot().List(model.BindingsByHost, h.ID))
-		if r := c.runner(model.HostName(h.ID)); r != nil {
-			x.Bridges = r.bridges()
-		}
-		out = append(out, x)
+		out = append(out, c.host(v, o.(*model.Host)))
 	}
 	return out
+}
+
+func (c *Controller) host(v model.View, h *model.Host) opapi.Host {
+	x := opapi.Host{Name: h.ID, OVSDB: h.OVSDB, Draining: h.Draining, Bridges: []opapi.Bridge{}}
+	if h.TunnelIP.IsValid() {
+		x.TunnelIP = h.TunnelIP.String()
+	}
+	if s, ok := v.HostState(model.HostName(h.ID)); ok {
+		x.Alive, x.Since, x.Datapath, x.OVSVersion = s.Alive, s.Since, s.Datapath, s.OVSVersion
+	}
+	x.Ports = len(c.cfg.Store.Snapshot().List(model.BindingsByHost, h.ID))
+	if r := c.runner(model.HostName(h.ID)); r != nil {
+		x.Bridges = r.bridges()
+	}
+	return x
 }
 
 // Switches lists all bridges with their hosts.

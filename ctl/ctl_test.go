@@ -80,6 +80,11 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.note(r, body)
 	if name, ok := strings.CutPrefix(r.URL.Path, "/penstock/v1/"); ok {
 		b, err := os.ReadFile(filepath.Join(s.dir, "opapi", name+".json"))
+		if host, ok := strings.CutPrefix(name, "hosts/"); ok && err != nil {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprintf(w, `{"NeutronError": {"type": "HostNotFound", "message": "there is no host %s: see penstockctl host list", "detail": ""}}`, host)
+			return
+		}
 		if err != nil {
 			http.NotFound(w, r)
 			return

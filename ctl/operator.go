@@ -3,6 +3,7 @@ package ctl
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"sort"
@@ -166,7 +167,7 @@ func (a *app) operator() []*cobra.Command {
 
 func (a *app) hostShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME", Short: "Show a host and its bridges", Args: cobra.ExactArgs(1),
+		Use: "show NAME", Short: "Show a host, its bridges, the networks that it carries and why", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			if c, err := a.client(); err == nil && len(args) == 0 {
@@ -185,24 +186,64 @@ func (a *app) hostShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var hosts []opapi.Host
-			if err := c.Get(cmd.Context(), opapi.PathHosts, nil, &hosts); err != nil {
+			var h opapi.HostDetail
+			if err := c.Get(cmd.Context(), hostPath(args[0]), nil, &h); err != nil {
 				return err
 			}
-			i := slices.IndexFunc(hosts, func(h opapi.Host) bool { return h.Name == args[0] })
-			if i < 0 {
-				return fmt.Errorf("there is no host %q: see penstockctl host list", args[0])
-			}
-			t := &table{}
-			for _, f := range hostColumns {
-				t.add(strings.ToLower(f.title), printable(f.text(hosts[i])))
-			}
-			for _, b := range hosts[i].Bridges {
-				t.add("bridge "+printable(b.Name), bridgeLine(b))
-			}
-			return a.print(hosts[i], t)
+			return a.print(h, hostTable(&h))
 		},
 	}
+}
+
+// hostTable is a host in words, one thing a line.
+func hostTable(h *opapi.HostDetail) *table {
+	t := &table{}
+	for _, f := range hostColumns {
+		t.add(strings.ToLower(f.title), printable(f.text(h.Host)))
+	}
+	if h.Draining {
+		t.add("draining", "yes: it takes no new ports")
+	}
+	for _, m := range []struct {
+		what, sep string
+		m         map[string]string
+	}{{"mapping", ":", h.BridgeMappings}, {"tag", "=", h.Tags}} {
+		for _, k := range slices.Sorted(maps.Keys(m.m)) {
+			t.add(m.what, printable(k+m.sep+m.m[k]))
+		}
+	}
+	for _, b := range h.Bridges {
+		t.add("bridge "+printable(b.Name), bridgeLine(b))
+	}
+	for _, n := range h.Networks {
+		t.add("network "+printable(nameOr(n.Name, n.ID)), hostNetworkLine(n))
+		for _, p := range n.Ports {
+			line := fmt.Sprintf("%s, Interface %s, OpenFlow port %d", p.Status, p.Interface, p.OFPort)
+			if p.Moving != "" {
+				line += ", also on " + p.Moving + " while it moves"
+			}
+			t.add("  port "+printable(nameOr(p.Name, p.ID)), printable(line))
+		}
+	}
+	return t
+}
+
+// hostNetworkLine says how a host carries a network and why.
+func hostNetworkLine(n opapi.HostNetwork) string {
+	s := "on this host only"
+	switch {
+	case n.Bridge != "" && n.SegmentationID != 0:
+		s = fmt.Sprintf("%s %d of %s, over %s", n.Type, n.SegmentationID, n.PhysicalNetwork, n.Bridge)
+	case n.Bridge != "":
+		s = fmt.Sprintf("%s on %s, over %s", n.Type, n.PhysicalNetwork, n.Bridge)
+	case n.Type != "":
+		s = fmt.Sprintf("%s %d, to %s", n.Type, n.SegmentationID, strings.Join(n.Hosts, ", "))
+	}
+	var why []string
+	if len(n.Ports) > 0 {
+		why = append(why, fmt.Sprintf("%d ports here", len(n.Ports)))
+	}
+	return printable(s + "; because of " + strings.Join(append(why, n.Why...), ", "))
 }
 
 // bridgeLine says in words how a bridge is.

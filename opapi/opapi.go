@@ -12,7 +12,7 @@ import "time"
 const (
 	PathStatus   = "/penstock/v1/status"   // Status
 	PathHealth   = "/penstock/v1/health"   // []Health
-	PathHosts    = "/penstock/v1/hosts"    // []Host
+	PathHosts    = "/penstock/v1/hosts"    // []Host; PathHosts/NAME: HostDetail
 	PathSwitches = "/penstock/v1/switches" // []Switch
 	PathFlows    = "/penstock/v1/flows"    // []Flow; ?host= and ?bridge= narrow it
 	PathObjects  = "/penstock/v1/objects"  // []Object
@@ -55,6 +55,42 @@ type Host struct {
 	Ports      int       `json:"ports"` // bound on it
 	// Draining hosts take no new ports.
 	Draining bool `json:"draining,omitempty"`
+}
+
+// HostDetail is a host with its settings, what it carries, and why.
+type HostDetail struct {
+	Host
+	BridgeMappings map[string]string `json:"bridge_mappings"` // physical network -> bridge
+	Tags           map[string]string `json:"tags"`
+	Networks       []HostNetwork     `json:"networks"`
+}
+
+// HostNetwork is a network that has flows on a host.
+type HostNetwork struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Type, PhysicalNetwork and SegmentationID are of the segment by which this host reaches the others; Type is empty
+	// when it has none that reaches them.
+	Type            string `json:"type,omitempty"`
+	PhysicalNetwork string `json:"physical_network,omitempty"`
+	SegmentationID  uint32 `json:"segmentation_id,omitempty"`
+	Bridge          string `json:"bridge,omitempty"` // mapped; empty for an overlay
+	// Hosts are all that have ports of the network, this one included.
+	Hosts []string   `json:"hosts"`
+	Ports []HostPort `json:"ports"` // bound here
+	// Why names what needs the network here beside Ports, such as a router.
+	Why []string `json:"why"`
+}
+
+// HostPort is a port that is bound on a host.
+type HostPort struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Interface string `json:"interface"` // on br-int
+	OFPort    uint32 `json:"ofport"`
+	Status    string `json:"status"`
+	// Moving is the other host of a port that migrates: from where this one was, or to where it goes.
+	Moving string `json:"moving,omitempty"`
 }
 
 // HostSpec is a host as an operator wants it: the body of POST PathHosts.

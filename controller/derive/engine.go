@@ -510,3 +510,24 @@ func (e *Engine) FlowsOf(id pipeline.UnitID, bridge string) []pipeline.Key {
 	}
 	return out
 }
+
+// Needed lists a host's units of a kind by id, each with the units that need it there. It looks at every unit.
+func (e *Engine) Needed(k *pipeline.Kind, h model.HostName) map[string][]pipeline.UnitID {
+	out := map[string][]pipeline.UnitID{}
+	note := func(child pipeline.UnitID, u *unit) {
+		if child.Kind == k && child.Host == h {
+			out[child.ID] = append(out[child.ID], u.id)
+		}
+	}
+	for _, u := range e.units {
+		for _, child := range u.out.Units {
+			note(child, u)
+		}
+		for _, s := range u.subs {
+			for child := range s.children {
+				note(child.id, u)
+			}
+		}
+	}
+	return out
+}

@@ -286,7 +286,7 @@ func (c *Config) complete() error {
 	}
 	for _, t := range c.OpenFlow.Advertise {
 		if kind, _, _ := strings.Cut(t, ":"); kind != c.OpenFlow.scheme() && kind != "unix" && (kind == "tcp" || kind == "ssl") {
-			return fmt.Errorf("openflow.advertise %q: the socket speaks %s: set openflow.tls for ssl:, leave it out for tcp:", t, c.OpenFlow.scheme())
+			return fmt.Errorf("openflow.advertise %q: the socket speaks %s: set openflow.tls for ssl targets, leave it out for tcp ones", t, c.OpenFlow.scheme())
 		}
 		if !strings.HasPrefix(t, "tcp:") && !strings.HasPrefix(t, "ssl:") && !strings.HasPrefix(t, "unix:") {
 			return fmt.Errorf("openflow.advertise %q: want tcp:ADDRESS:PORT, ssl:ADDRESS:PORT or unix:PATH", t)
