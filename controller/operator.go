@@ -298,7 +298,10 @@ func fdbEntry(v model.View, h model.HostName, f *openflow.Flow) (opapi.FDBEntry,
 			e.NetworkID = "key " + strconv.FormatUint(key, 10)
 		}
 	}
-	if p, ok := v.PortByKey(pipeline.Cookie(f.Cookie).Key()); ok {
+	// An entry from another host or the physical network is the network's: its port is not known here.
+	if c := pipeline.Cookie(f.Cookie); c.Kind() != model.Ports.Kind {
+		e.PortName = "remote"
+	} else if p, ok := v.PortByKey(c.Key()); ok {
 		e.PortID, e.PortName = p.ID, p.Name
 	}
 	if f.Stats != nil {
