@@ -66,7 +66,10 @@ func (c *Controller) serve(ctx context.Context, conn *openflow.Conn) error {
 	if err != nil {
 		return fmt.Errorf("host %s %s: %w", r.host, bridge, err)
 	}
-	c.live.Store(conn, &live{r.host, s})
+	if bridge == ovsdb.BridgeInt {
+		o.bind.ForgetNumbers()
+	}
+	c.live.Store(conn, &live{r.host, s, bridge, o})
 	defer c.live.Delete(conn)
 	r.mu.Lock()
 	if r.owned != o {
@@ -92,17 +95,31 @@ func (c *Controller) serve(ctx context.Context, conn *openflow.Conn) error {
 	return conn.Err()
 }
 
-// live is what packet-ins of a connection need.
+// live is what packet-ins and port status messages of a connection need.
 type live struct {
-	host model.HostName
-	sess *session.Session
+	host   model.HostName
+	sess   *session.Session
+	bridge string
+	owned  *ownedHost
 }
 
 // Received takes every message of a switch that answers no request and is no packet-in. It is the Handler of the
 // listener's connections.
 func (c *Controller) Received(conn *openflow.Conn, _ uint32, m openflow.Message) {
-	if e, ok := m.(*openflow.Error); ok {
-		c.cfg.Logger.Warn("switch reports an error", zap.Stringer("peer", conn.RemoteAddr()), zap.Error(e))
+	switch m := m.(type) {
+	case *openflow.Error:
+		c.cfg.Logger.Warn("switch reports an error", zap.Stringer("peer", conn.RemoteAddr()), zap.Error(m))
+	case *openflow.PortStatus:
+		l, ok := c.live.Load(conn)
+		if !ok || l.(*live).bridge != ovsdb.BridgeInt {
+			return // the database tells of ports, a little later
+		}
+		switch bind := l.(*live).owned.bind; m.Reason {
+		case openflow.PortAdded:
+			bind.PortNumber(m.Desc.Name, uint32(m.Desc.Port))
+		case openflow.PortDeleted:
+			bind.PortNumber(m.Desc.Name, 0)
+		}
 	}
 }
 

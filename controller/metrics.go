@@ -25,7 +25,7 @@ func newMetrics(reg prometheus.Registerer, c *Controller) *metrics {
 		derive: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "penstock_derive_seconds",
 			Help: "Time to derive what one batch of changes means.", Buckets: prometheus.ExponentialBuckets(0.00005, 2, 18)}),
 		bind: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "penstock_bind_seconds",
-			Help: "Time from the database's update with a VIF to the switches' confirmation of its flows.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}),
+			Help: "Time from the database's update with a VIF's port number to the switches' confirmation of its flows, 0 if that came first.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}),
 		changes:  prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_derive_changes_total", Help: "Objects whose change was derived."}),
 		audits:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_audits_total", Help: "Times that a bridge in sync was read back and compared, by bridge."}, []string{"bridge"}),
 		repaired: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_audit_repairs_total", Help: "Flows, groups and meters that an audit found other than desired and repaired, by bridge."}, []string{"bridge"}),

@@ -37,8 +37,8 @@ type Config struct {
 	Logger *zap.Logger
 	// Complete is called once, when the host's database is read whole and the bindings agree with it.
 	Complete func()
-	// Bound, if set, is told how long each newly bound port took from the database's update to the switches'
-	// confirmation of its flows.
+	// Bound, if set, is told how long after the database's update with its port number the switches confirmed the
+	// flows of each newly bound port; 0 if that was before.
 	Bound func(time.Duration)
 	// Refused gives the ports of which switches refuse flows: they are not ACTIVE. It may be called often.
 	Refused func() map[model.PortID]bool
@@ -62,11 +62,12 @@ type Worker struct {
 	heard    map[model.PortID]time.Time // of dirty ports: when the database told
 	problems map[model.PortID]Problem
 	refused  map[model.PortID]bool // as of the last RefusalsChanged
+	numbers  numbers
 
-	// waiting holds the ports whose flows are not confirmed yet, by the revision they need; begun is when the
-	// database told of those newly bound. Run's alone.
+	// waiting holds the ports whose flows are not confirmed yet, by the revision they need; begun is for the
+	// measure of those newly bound. Run's alone.
 	waiting map[model.PortID]int64
-	begun   map[model.PortID]time.Time
+	begun   map[model.PortID]*timing
 	backoff time.Duration // of the last failure, 0 after a success
 }
 
@@ -74,7 +75,8 @@ type Worker struct {
 func New(cfg Config) *Worker {
 	return &Worker{cfg: cfg, wake: make(chan struct{}, 1), dirty: map[model.PortID]struct{}{},
 		problems: map[model.PortID]Problem{}, waiting: map[model.PortID]int64{},
-		heard: map[model.PortID]time.Time{}, begun: map[model.PortID]time.Time{}}
+		heard: map[model.PortID]time.Time{}, begun: map[model.PortID]*timing{},
+		numbers: numbers{map[string]uint32{}, map[string]model.PortID{}}}
 }
 
 func (w *Worker) kick() {
@@ -242,7 +244,7 @@ func (w *Worker) bind(ctx context.Context) error {
 func (w *Worker) bindBatch(ctx context.Context, ids []model.PortID) error {
 	state := w.cfg.DB.State()
 	v := w.cfg.Store.View()
-	problems, fresh := map[model.PortID]Problem{}, map[model.PortID]bool{}
+	problems, fresh, heard := map[model.PortID]Problem{}, map[model.PortID]bool{}, map[model.PortID]time.Time{}
 	var change []model.PortID
 	for _, id := range ids {
 		want, p := w.want(v, &state, id)
@@ -258,13 +260,23 @@ func (w *Worker) bindBatch(ctx context.Context, ids []model.PortID) error {
 	w.mu.Lock()
 	for _, id := range ids {
 		delete(w.problems, id)
-		if t, ok := w.heard[id]; ok && fresh[id] {
-			w.begun[id] = t
-		}
+		heard[id] = w.heard[id]
 		delete(w.heard, id)
 	}
 	maps.Copy(w.problems, problems)
 	w.mu.Unlock()
+	for _, id := range ids {
+		if fresh[id] {
+			w.begun[id] = &timing{}
+		}
+		switch b := w.begun[id]; {
+		case b == nil || !numbered(&state, id):
+		case heard[id].IsZero() && b.numbered.IsZero(): // it was not the VIF that came last
+			delete(w.begun, id)
+		default:
+			w.clock(id, heard[id], time.Time{})
+		}
+	}
 	if len(change) > 0 {
 		_, err := w.cfg.Store.Update(ctx, w.meta(), func(tx *store.Tx) error {
 			for _, id := range change {
@@ -345,9 +357,10 @@ func (w *Worker) want(v model.View, state *ovsdb.Snapshot, id model.PortID) (*mo
 		problem = &Problem{"VIF_TWICE", fmt.Sprintf("%d Interfaces on host %s have iface-id %s: remove all but one", len(vifs), w.cfg.Host, id), id}
 	}
 	var best *ovsdb.VIF
+	port := 0
 	for _, vif := range vifs {
-		if vif.OFPort > 0 && (best == nil || bound && vif.Name == cur.Interface) {
-			best = vif
+		if n := w.number(vif); n > 0 && (best == nil || bound && vif.Name == cur.Interface) {
+			best, port = vif, n
 		}
 	}
 	if best == nil {
@@ -356,7 +369,7 @@ func (w *Worker) want(v model.View, state *ovsdb.Snapshot, id model.PortID) (*mo
 		}
 		return nil, problem
 	}
-	return &model.Binding{PortID: id, Host: w.cfg.Host, NetworkID: p.NetworkID, Interface: best.Name, OFPort: uint32(best.OFPort)}, problem
+	return &model.Binding{PortID: id, Host: w.cfg.Host, NetworkID: p.NetworkID, Interface: best.Name, OFPort: uint32(port)}, problem
 }
 
 // elsewhere says why a port that has a VIF here is not to be bound here; nil if it is.
@@ -435,10 +448,7 @@ func (w *Worker) activate(ctx context.Context) error {
 	for id, rev := range w.waiting {
 		if rev <= applied && !w.isRefused(id) {
 			ready = append(ready, id)
-			if t, ok := w.begun[id]; ok && w.cfg.Bound != nil {
-				w.cfg.Bound(at.Sub(t))
-			}
-			delete(w.begun, id)
+			w.clock(id, time.Time{}, at)
 		}
 	}
 	slices.Sort(ready)
@@ -490,4 +500,9 @@ func find(state *ovsdb.Snapshot, id model.PortID, iface string) *ovsdb.VIF {
 		}
 	}
 	return nil
+}
+
+// numbered reports whether the database has the port number of a VIF.
+func numbered(state *ovsdb.Snapshot, id model.PortID) bool {
+	return slices.ContainsFunc(state.VIFs(string(id)), func(v *ovsdb.VIF) bool { return v.OFPort > 0 })
 }
