@@ -29,8 +29,13 @@ fuzz_module() {
 		dir=$(dirname "$file")
 		name=${name#func }
 		name=${name%%(*}
-		"$GO" test -run '^$' -fuzz "^$name\$" -fuzztime "$FUZZTIME" -parallel 2 "$dir" >"$log" 2>&1 ||
-			{ cat "$log"; echo "fuzz: $dir $name failed; the crasher is in $dir/testdata/fuzz/$name" >&2; failed=1; }
+		"$GO" test -run '^$' -fuzz "^$name\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 10x -parallel 2 "$dir" >"$log" 2>&1 && continue
+		# When the time is up in the middle of an input, Go may report its own deadline as a failure of the target
+		# (golang.org/issue/48591). A real one always names the input that it wrote.
+		grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input written' "$log" && continue
+		cat "$log"
+		echo "fuzz: $dir $name failed; the crasher is in $dir/testdata/fuzz/$name" >&2
+		failed=1
 	done < <(targets)
 	rm -f "$log"
 	return $failed
