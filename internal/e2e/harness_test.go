@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -86,12 +87,29 @@ func prepare(t *testing.T, opt options) *env {
 	e := &env{t: t, host: h, url: "http://127.0.0.1:9696"}
 	e.http = &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: h.Dial, MaxIdleConnsPerHost: 4}}
 	t.Cleanup(e.http.CloseIdleConnections)
-	yaml := fmt.Sprintf("hosts:\n  - {name: %s, ovsdb: %q}\n", h.Name, h.OVSDB())
+	listen := ""
+	if h.Namespace() == "" { // a dummy datapath: the ports are shared with other tests
+		api, of := freePort(t), freePort(t)
+		e.url = "http://" + api
+		listen = fmt.Sprintf("api: {listen: %q}\nopenflow: {listen: %q}\n", api, of)
+	}
+	yaml := listen + fmt.Sprintf("hosts:\n  - {name: %s, ovsdb: %q}\n", h.Name, h.OVSDB())
 	for _, m := range opt.more {
 		yaml += "  - " + m + "\n"
 	}
 	e.d = newDaemon(t, h, yaml+opt.extra)
 	return e
+}
+
+// freePort is an address on loopback that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // daemon is one penstockd with its data directory, which outlives its restarts.
@@ -160,10 +178,13 @@ func (d *daemon) Log() string {
 }
 
 // wait waits until ok and fails the test with what was waited for after patience, or when penstockd has ended.
-func (e *env) wait(what string, ok func() bool) {
+func (e *env) wait(what string, ok func() bool) { e.t.Helper(); e.within(patience, what, ok) }
+
+// within is wait for something that takes longer.
+func (e *env) within(d time.Duration, what string, ok func() bool) {
 	e.t.Helper()
 	ended := false
-	if !ovstest.WaitFor(patience, func() bool {
+	if !ovstest.WaitFor(d, func() bool {
 		if ok() {
 			return true
 		}

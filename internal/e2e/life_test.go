@@ -12,7 +12,7 @@ func (e *env) waitProblem(code, object string) (h opapi.Health) {
 	e.t.Helper()
 	e.wait("health "+code+" of "+object, func() bool {
 		for _, h = range e.health() {
-			if h.Code == code && strings.Contains(h.Object+" "+h.Text, object) {
+			if strings.HasPrefix(h.Code, code) && strings.Contains(h.Object+" "+h.Text, object) {
 				return true
 			}
 		}
