@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/penstock/penstock/model"
 )
@@ -78,10 +77,15 @@ func addressList(body map[string]any) ([]any, *Error) {
 	if !ok || len(m) != 1 {
 		return nil, badResource("address_group", "Missing addresses")
 	}
-	if r := listOf(isSubnet)(raw); r != "" {
-		return nil, badRequest("Invalid input for addresses. Reason: %s.", r)
+	l, ok := raw.([]any)
+	if !ok {
+		return nil, badRequest("Invalid input for addresses. Reason: '%s' is not a list.", text(raw))
 	}
-	l, _ := raw.([]any)
+	for _, x := range l {
+		if _, ok := parseNetwork(text(x)); !ok {
+			return nil, fail(http.StatusBadRequest, "AddrFormatError", "invalid IPNetwork %s", text(x))
+		}
+	}
 	return l, nil
 }
 
@@ -98,7 +102,7 @@ func addAddresses(c *call, o model.Object, body map[string]any) (any, error) {
 		}
 	}
 	if dups != nil {
-		return nil, fail(http.StatusBadRequest, "AddressesAlreadyExist", "Addresses %s already exist in the address group %s.", strings.Join(dups, ", "), g.ID)
+		return nil, fail(http.StatusBadRequest, "AddressesAlreadyExist", "Addresses %s already exist in the address group %s.", repr(dups), g.ID)
 	}
 	return c.setAddresses(g, mergePrefixes(g.Addresses, l))
 }
@@ -121,7 +125,7 @@ func removeAddresses(c *call, o model.Object, body map[string]any) (any, error) 
 		left = slices.Delete(left, i, i+1)
 	}
 	if missing != nil {
-		return nil, notFound("AddressesNotFound", "Addresses %s not found in the address group %s.", strings.Join(missing, ", "), g.ID)
+		return nil, notFound("AddressesNotFound", "Addresses %s not found in the address group %s.", repr(missing), g.ID)
 	}
 	return c.setAddresses(g, left)
 }

@@ -10,7 +10,9 @@ import (
 // declare lists every resource, ready for use. The declarations never change after that.
 var declare = sync.OnceValue(func() []*Resource {
 	l := []*Resource{networkResource, subnetResource, portResource, secgroupResource, ruleResource, addressGroupResource,
-		routerResource, floatingipResource, addressScopeResource, subnetpoolResource, rbacResource, availabilityResource, agentResource}
+		routerResource, floatingipResource, addressScopeResource, subnetpoolResource, rbacResource, availabilityResource, agentResource,
+		trunkResource, qosPolicyResource}
+	l = append(l, qosRuleResources...)
 	for _, r := range l {
 		r.index()
 	}
@@ -34,6 +36,10 @@ func (s *Server) special(parts []string) specialHandler {
 	switch parts[0] {
 	case "quotas":
 		return quotasOfAll
+	case "qos":
+		if len(parts) == 2 && parts[1] == "rule-types" {
+			return qosRuleTypes
+		}
 	case "availability_zones":
 		return zonesOfHosts
 	case "flavors":

@@ -35,6 +35,10 @@ type call struct {
 	snap source    // the state outside of a transaction
 	tx   *store.Tx // nil outside of a transaction
 	now  time.Time
+	// bumped are the parents whose revision this transaction moved: once is enough.
+	bumped map[string]bool
+	// parent is the id of the object that the path goes through.
+	parent string
 }
 
 // src is the state that the request works on: within a transaction with its own writes on top.
@@ -65,6 +69,9 @@ func (c *call) owns(verb string, r *Resource, o model.Object) bool {
 	if c.who.Admin() {
 		return true
 	}
+	if r.AdminWrites {
+		return false
+	}
 	m := metaOf(o)
 	return m.ProjectID != "" && m.ProjectID == c.who.ProjectID || r.OwnedBy != nil && r.OwnedBy(c, o, nil) ||
 		verb == "delete" && r.DeleteBy != nil && r.DeleteBy(c, o, nil)
@@ -78,7 +85,7 @@ func (c *call) find(r *Resource, id string) (model.Object, error) {
 	} else {
 		o = c.src().Get(r.Table, id)
 	}
-	if o != nil {
+	if o != nil && (r.Is == nil || r.Is(o)) {
 		if c.sees(r, o) {
 			return o, nil
 		}
@@ -86,7 +93,7 @@ func (c *call) find(r *Resource, id string) (model.Object, error) {
 			return nil, hidden
 		}
 	}
-	return nil, r.Missing(id)
+	return nil, r.missing(c, id)
 }
 
 // mayWrite is the check of roles before anything else: a reader reads.
@@ -367,7 +374,7 @@ func (c *call) create(r *Resource, body map[string]any, parent string) (*reply, 
 	if err := c.mayWrite("create", r); err != nil {
 		return nil, err
 	}
-	if r.AdminOnly && !c.who.Admin() {
+	if (r.AdminOnly || r.AdminWrites) && !c.who.Admin() {
 		return nil, forbidden("rule:create_" + r.Name)
 	}
 	if r.Bulk != nil {
@@ -555,9 +562,10 @@ func (c *call) write(t *model.Table, old, o model.Object) {
 // bump moves the revision of an object of which a child changed.
 func (c *call) bump(t *model.Table, id string) {
 	old := c.src().Get(t, id)
-	if old == nil {
+	if old == nil || c.bumped[t.Name+"/"+id] {
 		return
 	}
+	c.bumped[t.Name+"/"+id] = true
 	o := clone(old)
 	m := metaOf(o)
 	m.Revision, m.UpdatedAt = m.Revision+1, c.now
@@ -631,7 +639,7 @@ func ifMatchOf(req *http.Request) (rev int64, ok bool, err error) {
 func (c *call) update(what string, f func() error) error {
 	meta := store.Meta{Author: c.who.UserID, Request: what}
 	_, err := c.s.cfg.Store.Update(c.ctx, meta, func(tx *store.Tx) error {
-		c.tx = tx
+		c.tx, c.bumped = tx, map[string]bool{}
 		return f()
 	})
 	c.tx, c.snap = nil, c.s.cfg.Store.Snapshot()

@@ -113,6 +113,9 @@ func createNetwork(c *call, o model.Object, in Values) error {
 	if _, err := c.defaultGroup(n.ProjectID); err != nil {
 		return err
 	}
+	if err := c.checkQos(in); err != nil {
+		return err
+	}
 	segments, err := c.segmentsOf(in, n.External)
 	if err != nil {
 		return err
@@ -164,6 +167,9 @@ func overhead(t model.NetworkType) int {
 
 func updateNetwork(c *call, old, o model.Object, in Values) error {
 	was, n := old.(*model.Network), o.(*model.Network)
+	if err := c.checkQos(in); err != nil {
+		return err
+	}
 	if err := c.changeSegment(was, n, in); err != nil {
 		return err
 	}

@@ -93,6 +93,10 @@ func init() {
 			Attr{Name: "port_security_enabled", Ops: C | U | V, Default: unset, Conv: convBool, SetBy: networkOwnerSets,
 				Get: get(func(p *model.Port) any { return p.PortSecurity }),
 				Set: put(func(p *model.Port, v any) { p.PortSecurity = v.(bool) })},
+			Attr{Name: "trunk_details", Ops: V, Get: getc(trunkDetails), Absent: func(c *call, o model.Object) bool {
+				_, ok := c.view().TrunkOf(model.PortID(metaOf(o).ID))
+				return !ok
+			}},
 			extraAttr(Attr{Name: "qos_policy_id", Ops: C | U | V, Check: noneOr(isUUID)}, nil),
 			Attr{Name: "qos_network_policy_id", Ops: V, Get: getc(func(c *call, p *model.Port) any {
 				if n, ok := c.view().Network(p.NetworkID); ok {
@@ -282,6 +286,9 @@ func createPort(c *call, o model.Object, in Values) error {
 	if !c.mayUse(n) {
 		return fail(http.StatusForbidden, "HTTPForbidden", "Tenant %s not allowed to create port on this network", in.str("tenant_id"))
 	}
+	if err := c.checkQos(in); err != nil {
+		return err
+	}
 	if !in.has("port_security_enabled") {
 		p.PortSecurity = n.PortSecurity && !strings.HasPrefix(p.DeviceOwner, "network:")
 	}
@@ -328,6 +335,9 @@ func createPort(c *call, o model.Object, in Values) error {
 
 func updatePort(c *call, old, o model.Object, in Values) error {
 	was, p := old.(*model.Port), o.(*model.Port)
+	if err := c.checkQos(in); err != nil {
+		return err
+	}
 	if in.has("mac_address") {
 		if err := c.changeMAC(was, p, in); err != nil {
 			return err
@@ -444,6 +454,9 @@ func deletePort(c *call, o model.Object) error {
 		if c.ownedPort(p) {
 			return conflict("ServicePortInUse", "Port %s cannot be deleted directly via the port API: has device owner %s.", p.ID, p.DeviceOwner)
 		}
+	}
+	if err := c.trunkHolds(p); err != nil {
+		return err
 	}
 	if err := c.forgetPort(p); err != nil {
 		return err

@@ -289,7 +289,7 @@ func compareValues(a, b any) int {
 
 // select_ gives a page of the objects that the caller may see and that pass the filters.
 func (q *query) select_(c *call, r *Resource) ([]model.Object, error) {
-	ok := func(o model.Object) bool { return c.sees(r, o) && q.matches(c, o) }
+	ok := func(o model.Object) bool { return (r.Is == nil || r.Is(o)) && c.sees(r, o) && q.matches(c, o) }
 	if q.marker != "" {
 		if o := c.src().Get(r.Table, q.marker); o == nil || !c.sees(r, o) {
 			return nil, r.Missing(q.marker)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 
@@ -30,12 +29,17 @@ func init() {
 			if was.Target == p.Target {
 				return nil
 			}
-			if err := c.unshare(was); err != nil {
+			if err := c.mayUnshare(was); err != nil {
 				return err
 			}
 			return c.applyRBAC(p, true)
 		},
-		Delete: func(c *call, o model.Object) error { return c.unshare(o.(*model.RBACPolicy)) },
+		Delete: func(c *call, o model.Object) error {
+			if err := c.mayUnshare(o.(*model.RBACPolicy)); err != nil {
+				return err
+			}
+			return c.applyRBAC(o.(*model.RBACPolicy), false)
+		},
 		Attrs: attrs(
 			Attr{Name: "id", Ops: V | F, Get: idAttr().Get},
 			Attr{Name: "object_type", Ops: C | V | F, Default: nil, Conv: convObjectType, SetBy: anyone,
@@ -70,6 +74,8 @@ func rbacTypes(kind string) *Resource {
 		return addressScopeResource
 	case "subnetpool":
 		return subnetpoolResource
+	case "qos_policy":
+		return qosPolicyResource
 	}
 	return nil
 }
@@ -137,14 +143,14 @@ func (c *call) applyRBAC(p *model.RBACPolicy, on bool) error {
 	}
 	if on {
 		c.write(r.Table, old, next) // a new policy moves its object's revision in any case
-	} else if !reflect.DeepEqual(old, next) {
-		c.tx.Put(r.Table, next)
+	} else {
+		c.save(r.Table, old, next)
 	}
 	return nil
 }
 
-// unshare takes a policy's effect back, unless others depend on it.
-func (c *call) unshare(p *model.RBACPolicy) error {
+// mayUnshare reports as an error that others depend on what a policy gives them.
+func (c *call) mayUnshare(p *model.RBACPolicy) error {
 	inUse := func(format string, args ...any) error {
 		e := conflict("x", format, args...)
 		return conflict("RbacPolicyInUse", "RBAC policy on object %s cannot be removed because other objects depend on it.\nDetails: %s", p.Object, e.Message)
@@ -182,7 +188,7 @@ func (c *call) unshare(p *model.RBACPolicy) error {
 			}
 		}
 	}
-	return c.applyRBAC(p, false)
+	return nil
 }
 
 // sharedByRBAC reports whether a policy shares an object with the caller's project.

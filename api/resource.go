@@ -82,6 +82,11 @@ type Resource struct {
 	Missing func(id string) *Error
 	// Lookup finds an object by what the API calls its id, where that is not the object's own.
 	Lookup func(c *call, id string) model.Object
+	// MissingIn is Missing for resources below a parent; Is tells the resources apart that share a table.
+	MissingIn func(parent, id string) *Error
+	Is        func(o model.Object) bool
+	// AdminWrites: only admins create, change and delete.
+	AdminWrites bool
 	// Hides: what exists and may not be seen is answered as the policy engine does, not as a lookup.
 	Hides bool
 	// Visible says who sees an object besides its project and admins.
@@ -110,6 +115,13 @@ type Resource struct {
 }
 
 func (r *Resource) attr(name string) *Attr { return r.byName[name] }
+
+func (r *Resource) missing(c *call, id string) *Error {
+	if r.MissingIn != nil && c.parent != "" {
+		return r.MissingIn(c.parent, id)
+	}
+	return r.Missing(id)
+}
 
 func (r *Resource) index() {
 	r.byName = make(map[string]*Attr, len(r.Attrs))

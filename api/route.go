@@ -68,12 +68,13 @@ func (c *call) dispatch(r *Resource, parts []string, raw []byte) (*reply, error)
 			if _, err := c.find(r, id); err != nil {
 				return nil, err
 			}
+			c.parent = id
 			switch len(parts) {
 			case 2:
 				return c.collection(x, body, id)
 			case 3:
 				if o := c.src().Get(x.Table, parts[2]); o != nil && x.attr(x.ParentAttr).Get(c, o) != any(id) {
-					return nil, x.Missing(parts[2])
+					return nil, x.missing(c, parts[2])
 				}
 				return c.member(x, parts[2], raw, body)
 			}

@@ -86,3 +86,26 @@ func needText(v model.View, u pipeline.UnitID) string {
 	}
 	return u.Kind.Name + " " + u.ID
 }
+
+// uncarried lists the networks with ports on hosts that have no way to the rest of them.
+func uncarried(v model.View, add func(code, severity, object, text string)) {
+	for _, key := range v.Source().Keys(model.BindingsByNetwork, "") {
+		id, host, _ := strings.Cut(key, "/")
+		n, ok := v.Network(model.NetworkID(id))
+		if !ok || len(n.Segments) == 0 || n.Segments[0].Type == model.NetworkLocal {
+			continue
+		}
+		if _, _, ok := l2.Carrier(v, n, model.HostName(host)); ok {
+			continue
+		}
+		what := fmt.Sprintf("host %s has ports of network %s (%s), but no way to it: ", host, n.Name, n.ID)
+		if s := n.Segments[0]; s.PhysicalNetwork != "" {
+			what += fmt.Sprintf("map its physical network %s with penstockctl host set %s --bridge-mapping %s:BRIDGE (name the others too)", s.PhysicalNetwork, host, s.PhysicalNetwork)
+		} else if len(v.NetworkHosts(model.NetworkID(id))) < 2 {
+			continue // nobody else has it: a machine by itself needs no tunnels
+		} else {
+			what += fmt.Sprintf("set the host's tunnel address with penstockctl host set %s --tunnel-ip ADDRESS", host)
+		}
+		add("NETWORK_NOT_CARRIED", opapi.SeverityError, "host "+host, what)
+	}
+}

@@ -95,7 +95,9 @@ func (l *local) close() {
 
 // openLocal makes the host's local socket, if it can have one, and serves it until ctx ends.
 func (r *runner) openLocal(ctx context.Context, ovsdb string) *local {
-	l, err := listenLocal(ovsdb, r.c.listenOptions())
+	opt := r.c.listenOptions()
+	opt.Thread = true
+	l, err := listenLocal(ovsdb, opt)
 	if err != nil {
 		r.log.Warn("no unix socket for the switch, which will use the other targets", zap.Error(err))
 		return nil

@@ -115,6 +115,7 @@ func (c *Controller) Health(ctx context.Context) []opapi.Health {
 	for _, r := range c.allRunners() {
 		r.addHealth(add)
 	}
+	uncarried(c.cfg.Store.View(), add)
 	var derive map[string]error
 	var conflicts uint64
 	if c.loop.ask(ctx, func() { s := c.loop.engine.Stats(); derive, conflicts = s.Errors, s.Conflicts }) == nil {

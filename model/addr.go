@@ -65,6 +65,11 @@ func (m MAC) IsZero() bool { return m == MAC{} }
 // IsMulticast reports whether the group bit (the least significant of the first byte) is set.
 func (m MAC) IsMulticast() bool { return m[0]&1 != 0 }
 
+// LinkLocal is the IPv6 link-local address made of the MAC (RFC 4291, modified EUI-64).
+func (m MAC) LinkLocal() netip.Addr {
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
+}
+
 // Uint64 gives the address as the low 48 bits of a number, first byte most significant.
 func (m MAC) Uint64() uint64 {
 	var v uint64

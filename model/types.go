@@ -1,8 +1,12 @@
 package model
 
 import (
+	"bytes"
+	"iter"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -152,6 +156,42 @@ type Port struct {
 // or with an address pair of another MAC. Such addresses are learned, all others are known.
 func (p *Port) ManyMACs() bool {
 	return !p.PortSecurity || slices.ContainsFunc(p.AllowedAddressPairs, func(a AddressPair) bool { return !a.MAC.IsZero() && a.MAC != p.MAC })
+}
+
+// Secured says whether port security holds the port: its sources are checked, and its security groups count. Ports of
+// the network itself (DHCP, routers) are trusted.
+func (p *Port) Secured() bool { return p.PortSecurity && !strings.HasPrefix(p.DeviceOwner, "network:") }
+
+// Sources gives what a secured port may send from: each MAC with its prefixes, sorted, each once. A MAC's link-local
+// address (RFC 4291) is among them.
+func (p *Port) Sources() iter.Seq2[MAC, []netip.Prefix] {
+	of := map[MAC][]netip.Prefix{}
+	add := func(m MAC, a netip.Prefix) {
+		if m.IsZero() {
+			m = p.MAC
+		}
+		if of[m] == nil {
+			of[m] = []netip.Prefix{netip.PrefixFrom(m.LinkLocal(), 128)}
+		}
+		if a = a.Masked(); a.IsValid() && !slices.Contains(of[m], a) {
+			of[m] = append(of[m], a)
+		}
+	}
+	add(p.MAC, netip.Prefix{})
+	for _, f := range p.FixedIPs {
+		add(p.MAC, netip.PrefixFrom(f.Address, f.Address.BitLen()))
+	}
+	for _, a := range p.AllowedAddressPairs {
+		add(a.MAC, a.Prefix)
+	}
+	return func(yield func(MAC, []netip.Prefix) bool) {
+		for _, m := range slices.SortedFunc(maps.Keys(of), func(a, b MAC) int { return bytes.Compare(a[:], b[:]) }) {
+			slices.SortFunc(of[m], netip.Prefix.Compare)
+			if !yield(m, of[m]) {
+				return
+			}
+		}
+	}
 }
 
 // PhysicalNetwork is the number that a physical network of bridge mappings has on every host: OpenFlow port numbers

@@ -31,6 +31,7 @@ type PacketHandler func(c *Conn, m *PacketIn2)
 type Options struct {
 	Handler          Handler       // nil drops what it would get
 	PacketIn         PacketHandler // gets the packet-ins instead of Handler; nil: Handler gets them
+	Thread           bool          // the reader waits in a thread of its own: quicker by some microseconds; for few connections
 	TLS              *tls.Config   // for ssl: targets
 	HandshakeTimeout time.Duration // from connect to features reply; 5 s
 	EchoInterval     time.Duration // of silence until an echo request is sent; 5 s
@@ -129,7 +130,6 @@ func NewConn(ctx context.Context, nc net.Conn, opt Options) (*Conn, error) {
 	c := &Conn{nc: nc, opt: opt.withDefaults(), room: make(chan struct{}), wake: make(chan struct{}, 1),
 		dead: make(chan struct{}), done: make(chan struct{})}
 	c.rx.init(c.opt.ReceiveQueue)
-	c.initDirect()
 	c.calls.byXID = map[uint32]*call{}
 	nc.SetDeadline(time.Now().Add(c.opt.HandshakeTimeout))
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
@@ -146,6 +146,12 @@ func NewConn(ctx context.Context, nc net.Conn, opt Options) (*Conn, error) {
 	}
 	nc.SetDeadline(time.Time{})
 	c.lastRx.Store(time.Now().UnixNano())
+	if c.opt.Thread {
+		if t := newThreadConn(nc); t != nil {
+			c.nc = t
+		}
+	}
+	c.initDirect()
 	c.wg.Add(2)
 	go c.reader(br)
 	go c.writer()
@@ -191,7 +197,7 @@ func (c *Conn) handshake() (*bufio.Reader, error) {
 		c.refuse(codeIncompatible, []byte("only OpenFlow 1.3 (version 4) is spoken here"))
 		return nil, fmt.Errorf("peer does not speak OpenFlow 1.3: version %d, bitmap %#x; set the bridge's protocols to OpenFlow13", hello.Version, hello.Bitmap)
 	}
-	br := bufio.NewReaderSize(c.nc, 64<<10)
+	br := bufio.NewReaderSize(connReader{c}, 64<<10)
 	if c.opt.Switch {
 		return br, nil
 	}
@@ -234,6 +240,11 @@ func (c *Conn) handshake() (*bufio.Reader, error) {
 	}
 	return nil, fmt.Errorf("more than %d octets of messages before the features reply", maxBeforeReady)
 }
+
+// connReader reads from what the connection's socket is at the time.
+type connReader struct{ c *Conn }
+
+func (r connReader) Read(p []byte) (int, error) { return r.c.nc.Read(p) }
 
 // refuse tells the peer why it is refused, during the handshake.
 func (c *Conn) refuse(code ErrorCode, data []byte) {

@@ -21,29 +21,40 @@ type direct struct {
 	msg    PacketIn2
 	spare  []byte
 
-	wmu sync.Mutex // held while the socket is written to
-	raw syscall.RawConn
-	try func(fd uintptr) bool
-	buf []byte
-	n   int
-	err error
+	wmu sync.Mutex                  // held while the socket is written to
+	try func(b []byte) (int, error) // writes what the socket takes at once; nil: the writer writes
 }
 
-// initDirect finds out whether the socket can be written to without waiting; TLS cannot, and the writer does it.
+// initDirect finds out whether the socket can be written to without waiting. TLS cannot.
 func (c *Conn) initDirect() {
+	if c.opt.PacketIn == nil {
+		return
+	}
+	if t, ok := c.nc.(interface{ tryWrite([]byte) (int, error) }); ok {
+		c.direct.try = t.tryWrite
+		return
+	}
 	sc, ok := c.nc.(syscall.Conn)
-	if c.opt.PacketIn == nil || !ok {
+	if !ok {
 		return
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
 		return
 	}
-	d := &c.direct
-	d.raw = raw
-	d.try = func(fd uintptr) bool {
-		d.n, d.err = syscall.Write(int(fd), d.buf)
+	var buf []byte
+	var n int
+	write := func(fd uintptr) bool {
+		n, err = syscall.Write(int(fd), buf)
 		return true
+	}
+	c.direct.try = func(b []byte) (int, error) {
+		buf, n = b, 0
+		if werr := raw.Write(write); werr != nil {
+			return 0, werr
+		}
+		buf = nil
+		return max(n, 0), err
 	}
 }
 
@@ -127,19 +138,20 @@ func decodePacketIn2(b []byte) (m PacketIn2, err error) {
 // uncork writes what was queued meanwhile, as far as the socket takes it at once; the rest is the writer's.
 func (c *Conn) uncork() {
 	d := &c.direct
-	if d.raw != nil && d.wmu.TryLock() {
+	if d.try != nil && d.wmu.TryLock() {
 		if buf := c.takeOut(d.spare); len(buf) > 0 {
-			d.buf, d.spare, d.n, d.err = buf, nil, 0, nil
+			d.spare = nil
 			// An error, such as a full socket or a deadline that the writer left behind, is the writer's to meet.
-			if err := d.raw.Write(d.try); err != nil || d.err != nil {
-				d.n = 0
+			n, err := d.try(buf)
+			if err != nil {
+				n = 0
 			}
-			if rest := buf[d.n:]; len(rest) > 0 {
+			if rest := buf[n:]; len(rest) > 0 {
 				c.mu.Lock()
 				c.out = append(rest[:len(rest):len(rest)], c.out...)
 				c.mu.Unlock()
 			}
-			if d.buf = nil; cap(buf) <= writeChunk {
+			if cap(buf) <= writeChunk {
 				d.spare = buf
 			}
 		}

@@ -25,7 +25,7 @@ func CheckFlow(role Role, f *Flow) error {
 		return fail("the cookie names no rule")
 	case r.Num == MissRuleNum && (t.Miss == nil || f.Match != "" || f.Priority != 0):
 		return fail("not what a miss in %s is declared to do", t)
-	case r.Num != MissRuleNum && (r.Table != t || r.Priority != f.Priority):
+	case r.Num != MissRuleNum && (r.Table != t || f.Priority < r.Priority || f.Priority > r.Priority+r.Span):
 		return fail("rule %d is of %s with priority %d", r.Num, r.Table, r.Priority)
 	case t.Learned:
 		return fail("%s is for learned flows only", t)
@@ -65,13 +65,13 @@ func (t *Table) checkActions(acts []openflow.Action) error {
 		case openflow.PushVLAN, openflow.PopVLAN:
 			err = t.writes(openflow.Subfield{Field: openflow.VLANVID, N: 12})
 		case openflow.CT:
-			if n, ok := a.Table.Get(); ok {
-				err = t.leadsTo("track to", t.Next, n)
+			if a.Table.Valid {
+				err = t.leadsTo("track to", t.Next, a.Table.ID)
 			}
 			if err == nil {
 				err = t.checkActions(a.Exec)
 			}
-		case openflow.Output, openflow.Group, openflow.Controller, openflow.CTClear:
+		case openflow.Output, openflow.Group, openflow.Controller, openflow.CTClear, openflow.DecTTL:
 		default:
 			err = fmt.Errorf("action %s is not one of ours", a.AppendText(nil))
 		}

@@ -17,18 +17,18 @@ var (
 	Remote  = &Field{Name: "remote", OF: openflow.Reg(10), Ofs: 0, Bits: 1, Doc: "1: the packet came from another host or the physical network, and is delivered on this host only"}
 )
 
-// The registers of br-int that judging uses (package secgroup). Set, InSet and Allowed are 0 whenever none is under way.
+// The registers of br-int that judging uses (package secgroup). SecSet, InSet and Allowed are 0 whenever none is under way.
 var (
-	Judged  = &Field{Name: "judged", OF: openflow.Reg(8), Bits: 32, Doc: "key of the port whose security groups are asked"}
-	Group   = &Field{Name: "group", OF: openflow.Reg(9), Bits: 32, Doc: "key of the security group that is asked"}
-	Set     = &Field{Name: "set", OF: openflow.Reg(11), Bits: 32, Doc: "key of the remote group or address group that is asked for; 0: none"}
-	Opened  = &Field{Name: "opened", OF: openflow.Reg(12), Ofs: 0, Bits: 1, Doc: "1: the packet's connection was opened towards the judged port, 0: by it"}
-	InSet   = &Field{Name: "in_set", OF: openflow.Reg(12), Ofs: 1, Bits: 1, Doc: "1: the far address is in the set"}
-	Allowed = &Field{Name: "allowed", OF: openflow.Reg(12), Ofs: 2, Bits: 1, Doc: "1: a rule allows the packet's connection"}
-	Far     = &Field{Name: "far", OF: openflow.Reg(4), Bits: 32, Doc: "address of the other side: IPv4, or the first part of IPv6, which goes on in reg5 to reg7"}
-	Far1    = &Field{Name: "far1", OF: openflow.Reg(5), Bits: 32, Doc: "second part of the far IPv6 address"}
-	Far2    = &Field{Name: "far2", OF: openflow.Reg(6), Bits: 32, Doc: "third part of the far IPv6 address"}
-	Far3    = &Field{Name: "far3", OF: openflow.Reg(7), Bits: 32, Doc: "fourth part of the far IPv6 address"}
+	SecPort  = &Field{Name: "judged", OF: openflow.Reg(8), Bits: 32, Doc: "key of the port whose security groups are asked"}
+	SecGroup = &Field{Name: "group", OF: openflow.Reg(9), Bits: 32, Doc: "key of the security group that is asked"}
+	SecSet   = &Field{Name: "set", OF: openflow.Reg(11), Bits: 32, Doc: "key of the remote group or address group that is asked for; 0: none"}
+	Opened   = &Field{Name: "opened", OF: openflow.Reg(12), Ofs: 0, Bits: 1, Doc: "1: the packet's connection was opened towards the judged port, 0: by it"}
+	InSet    = &Field{Name: "in_set", OF: openflow.Reg(12), Ofs: 1, Bits: 1, Doc: "1: the far address is in the set"}
+	Allowed  = &Field{Name: "allowed", OF: openflow.Reg(12), Ofs: 2, Bits: 1, Doc: "1: a rule allows the packet's connection"}
+	Far      = &Field{Name: "far", OF: openflow.Reg(4), Bits: 32, Doc: "address of the other side: IPv4, or the first part of IPv6, which goes on in reg5 to reg7"}
+	Far1     = &Field{Name: "far1", OF: openflow.Reg(5), Bits: 32, Doc: "second part of the far IPv6 address"}
+	Far2     = &Field{Name: "far2", OF: openflow.Reg(6), Bits: 32, Doc: "third part of the far IPv6 address"}
+	Far3     = &Field{Name: "far3", OF: openflow.Reg(7), Bits: 32, Doc: "fourth part of the far IPv6 address"}
 	// Far6 is Far to Far3 as one.
 	Far6 = &Field{Name: "far6", OF: openflow.XXReg(1), Bits: 128}
 )
@@ -42,16 +42,19 @@ var (
 
 // Registers lists the pieces of registers in use, for the document and the overlap check.
 func Registers() []*Field {
-	return []*Field{Net, InPort, OutPort, Punt, Remote, Judged, Group, Set, Opened, InSet, Allowed, Far, Far1, Far2, Far3, Seg, Encap, Leaf}
+	return []*Field{Net, InPort, OutPort, Punt, Remote, Router, NextHop, Resolved, SecPort, SecGroup, SecSet, Opened, InSet, Allowed, Far, Far1, Far2, Far3, Seg, Encap, Leaf}
 }
 
 // The fields of packets that tables match or write.
 var (
-	OFPort  = &Field{Name: "in_port", OF: openflow.InPort}
+	OFPort = &Field{Name: "in_port", OF: openflow.InPort}
+	// NoPort is in_port as actions write it: a packet is never output to its in_port.
+	NoPort  = &Field{Name: "in_port", OF: openflow.InPort16}
 	PktMark = &Field{Name: "pkt_mark", OF: openflow.PktMark}
 	EthSrc  = &Field{Name: "eth_src", OF: openflow.EthSrc}
 	EthDst  = &Field{Name: "eth_dst", OF: openflow.EthDst}
 	EthType = &Field{Name: "eth_type", OF: openflow.EthType}
+	IPTTL   = &Field{Name: "ip_ttl", OF: openflow.IPTTL}
 	VLAN    = &Field{Name: "vlan_vid", OF: openflow.VLANVID}
 	TunID   = &Field{Name: "tun_id", OF: openflow.TunID}
 	TunSrc  = &Field{Name: "tun_src", OF: openflow.TunSrc}

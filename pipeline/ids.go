@@ -75,6 +75,8 @@ const (
 	HandlerDHCP Handler = 1
 	HandlerARP  Handler = 2
 	HandlerICMP Handler = 3
+	// HandlerRouter gets what a router cannot forward, and what is for itself.
+	HandlerRouter Handler = 4
 )
 
 func (h Handler) String() string {
@@ -85,6 +87,9 @@ func (h Handler) String() string {
 		return "arp"
 	case HandlerICMP:
 		return "icmp"
+	}
+	if h == HandlerRouter {
+		return "router"
 	}
 	return fmt.Sprintf("handler-%d", uint8(h))
 }

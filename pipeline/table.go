@@ -71,6 +71,8 @@ type Rule struct {
 	Num      uint16
 	Priority uint16
 	Doc      string // one sentence: what a flow of this rule does
+	// Span is how far above Priority a flow of the rule may stand, for rules such as the longest prefix first.
+	Span uint16
 }
 
 var rulesByNum = map[uint16]*Rule{}
@@ -80,10 +82,24 @@ func (t *Table) Rule(num, priority uint16, doc string) *Rule {
 	if old := rulesByNum[num]; old != nil {
 		panic(fmt.Sprintf("pipeline: rule %d of %s is already a rule of %s", num, t, old.Table))
 	}
-	r := &Rule{t, num, priority, doc}
+	r := &Rule{Table: t, Num: num, Priority: priority, Doc: doc}
 	rulesByNum[num] = r
 	t.rules = append(t.rules, r)
 	return r
+}
+
+// Span declares a kind of flow with priorities from priority to priority+span; At chooses.
+func (t *Table) Span(num, priority, span uint16, doc string) *Rule {
+	r := t.Rule(num, priority, doc)
+	r.Span = span
+	return r
+}
+
+// At is the rule for a flow that stands n above its lowest priority.
+func (r *Rule) At(n uint16) *Rule {
+	c := *r
+	c.Priority += n
+	return &c
 }
 
 // RuleByNum finds a rule by the number in a cookie; nil if there is none (a newer or older layout).

@@ -3,8 +3,9 @@ package pipeline
 import "sort"
 
 var allTables = []*Table{
-	Classify, SpoofGuard, Services, EgressACL, ARPResponder, Learn, L2Lookup, FDB, Unknown, Flood, IngressACL,
-	Output, Uplink, PuntTable,
+	RouteIn, NATIn, RouteSelf, Route, Exit, Neighbour, Neighbours, RouteOut, NATOut,
+	Classify, SpoofGuard, AddrGuard, NDGuard, Services, EgressACL, EgressJudge, EgressVerdict, ARPResponder, Learn, L2Lookup, FDB, Unknown, Flood, IngressACL, IngressJudge, IngressVerdict,
+	Output, Uplink, PuntTable, PortGroups, GroupSets, RemoteSets, Rules,
 	TunClassify, TunLearn, TunUnicast, TunFDB, TunUnknown, TunFlood, TunLeaf, TunSend,
 	ExClassify,
 }

@@ -102,6 +102,8 @@ from neutron_lib.db import api as db_api, model_base
 engine = db_api.CONTEXT_WRITER.get_engine() if hasattr(db_api, 'CONTEXT_WRITER') else db_api.context_manager.writer.get_engine()
 model_base.BASEV2.metadata.create_all(engine)
 from sqlalchemy import text
+with engine.connect() as c:
+    c.execute(text('PRAGMA journal_mode=WAL'))  # the server's own jobs read while a request writes
 agents = [
     ('Open vSwitch agent', 'neutron-openvswitch-agent', 'h1', 'N/A', {
         'bridge_mappings': {'external': 'br-ex'}, 'tunnel_types': ['vxlan', 'gre'], 'tunneling_ip': '172.31.0.1',

@@ -276,6 +276,7 @@ func (s *Switch) receive(c *openflow.Conn, p *peer, xid uint32, m openflow.Messa
 		if err != nil {
 			s.refuse(c, xid, codeOf(err))
 		}
+	case *openflow.CTFlushZone: // there are no connections to forget
 	case *openflow.FlowRequest:
 		reply(s.flowReply(m))
 	case *openflow.MeterRequest:

@@ -26,6 +26,9 @@ type BridgeDelta struct {
 	DelMeters []uint32
 	// Forget lists the learned facts whose object is gone.
 	Forget []pipeline.Hold
+	// SetZones are conntrack zones that change hands, DelZones those that nothing has any more: they are emptied.
+	SetZones []pipeline.Zone
+	DelZones []uint16
 	// Flows, Groups and Meters count all that is desired of the bridge after this delta.
 	Flows, Groups, Meters int
 }
@@ -36,6 +39,7 @@ type Desired struct {
 	Groups map[uint32]pipeline.Group
 	Meters map[uint32]pipeline.Meter
 	Holds  map[pipeline.Hold]struct{}
+	Zones  map[uint16]pipeline.Zone
 }
 
 // take gives and forgets what changed since the last take.
@@ -51,11 +55,13 @@ func (e *Engine) take(rev int64) *Delta {
 		b.meters.take(func(_ uint32, m pipeline.Meter) { x.SetMeters = append(x.SetMeters, m) },
 			func(id uint32, _ pipeline.Meter) { x.DelMeters = append(x.DelMeters, id) })
 		b.holds.take(func(pipeline.Hold, struct{}) {}, func(h pipeline.Hold, _ struct{}) { x.Forget = append(x.Forget, h) })
+		b.zones.take(func(_ uint16, z pipeline.Zone) { x.SetZones = append(x.SetZones, z) },
+			func(id uint16, _ pipeline.Zone) { x.DelZones = append(x.DelZones, id) })
 		x.Flows, x.Groups, x.Meters = len(b.flows.won), len(b.groups.won), len(b.meters.won)
 		if !x.Empty() {
 			d.Bridges = append(d.Bridges, x)
 		}
-		if len(b.flows.won)+len(b.groups.won)+len(b.meters.won)+len(b.holds.won) == 0 {
+		if len(b.flows.won)+len(b.groups.won)+len(b.meters.won)+len(b.holds.won)+len(b.zones.won) == 0 {
 			delete(e.bridges, k)
 		}
 	}
@@ -65,12 +71,12 @@ func (e *Engine) take(rev int64) *Delta {
 
 // Empty reports whether nothing changes.
 func (d *BridgeDelta) Empty() bool {
-	return len(d.Set)+len(d.Del)+len(d.SetGroups)+len(d.DelGroups)+len(d.SetMeters)+len(d.DelMeters)+len(d.Forget) == 0
+	return len(d.Set)+len(d.Del)+len(d.SetGroups)+len(d.DelGroups)+len(d.SetMeters)+len(d.DelMeters)+len(d.Forget)+len(d.SetZones)+len(d.DelZones) == 0
 }
 
 // Desired copies what is desired of a bridge. The strings are shared, so that the copy is small.
 func (e *Engine) Desired(h model.HostName, name string) *Desired {
-	d := &Desired{map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]pipeline.Meter{}, map[pipeline.Hold]struct{}{}}
+	d := &Desired{map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]pipeline.Meter{}, map[pipeline.Hold]struct{}{}, map[uint16]pipeline.Zone{}}
 	b := e.bridges[bridgeKey{h, name}]
 	if b == nil {
 		return d
@@ -88,10 +94,14 @@ func (e *Engine) Desired(h model.HostName, name string) *Desired {
 	for k := range b.holds.won {
 		d.Holds[k] = struct{}{}
 	}
+	for k, c := range b.zones.won {
+		d.Zones[k] = c.v
+	}
 	return d
 }
 
 // sameOut reports whether two results put the same on a bridge.
 func sameOut(a, b *pipeline.Out) bool {
-	return slices.Equal(a.Flows, b.Flows) && slices.Equal(a.Groups, b.Groups) && slices.Equal(a.Meters, b.Meters) && slices.Equal(a.Holds, b.Holds)
+	return slices.Equal(a.Flows, b.Flows) && slices.Equal(a.Groups, b.Groups) && slices.Equal(a.Meters, b.Meters) && slices.Equal(a.Holds, b.Holds) &&
+		slices.Equal(a.Zones, b.Zones)
 }

@@ -57,6 +57,7 @@ type bridge struct {
 	groups claims[uint32, pipeline.Group]
 	meters claims[uint32, pipeline.Meter]
 	holds  claims[pipeline.Hold, struct{}]
+	zones  claims[uint16, pipeline.Zone] // of br-int
 }
 
 // Stats counts the engine's work since it was made.
@@ -400,7 +401,7 @@ func (e *Engine) bridge(h model.HostName, name string) *bridge {
 	b := e.bridges[k]
 	if b == nil {
 		b = &bridge{newClaims[pipeline.Key, pipeline.Flow](), newClaims[uint32, pipeline.Group](),
-			newClaims[uint32, pipeline.Meter](), newClaims[pipeline.Hold, struct{}]()}
+			newClaims[uint32, pipeline.Meter](), newClaims[pipeline.Hold, struct{}](), newClaims[uint16, pipeline.Zone]()}
 		e.bridges[k] = b
 	}
 	return b
@@ -422,6 +423,9 @@ func (e *Engine) place(u *unit, out *pipeline.Out, h model.HostName) {
 	for _, x := range out.Holds {
 		e.bridge(h, x.Bridge).holds.add(x, struct{}{}, u)
 	}
+	for _, z := range out.Zones {
+		e.bridge(h, pipeline.BrInt).zones.add(z.ID, z, u)
+	}
 }
 
 func (e *Engine) displace(u *unit, out *pipeline.Out, h model.HostName) {
@@ -436,6 +440,9 @@ func (e *Engine) displace(u *unit, out *pipeline.Out, h model.HostName) {
 	}
 	for _, x := range out.Holds {
 		e.bridge(h, x.Bridge).holds.remove(x, u)
+	}
+	for _, z := range out.Zones {
+		e.bridge(h, pipeline.BrInt).zones.remove(z.ID, u)
 	}
 }
 

@@ -137,7 +137,7 @@ func (w *world) segment() model.Segment {
 func whole(e *Engine) map[bridgeKey]*Desired {
 	out := map[bridgeKey]*Desired{}
 	for k, b := range e.bridges {
-		if len(b.flows.won)+len(b.groups.won)+len(b.meters.won)+len(b.holds.won) > 0 {
+		if len(b.flows.won)+len(b.groups.won)+len(b.meters.won)+len(b.holds.won)+len(b.zones.won) > 0 {
 			out[k] = e.Desired(k.host, k.bridge)
 		}
 	}
@@ -163,6 +163,8 @@ func same(a, b map[bridgeKey]*Desired) error {
 			return fmt.Errorf("%v: meters differ", k)
 		case !maps.Equal(x.Holds, y.Holds):
 			return fmt.Errorf("%v: holds differ", k)
+		case !maps.Equal(x.Zones, y.Zones):
+			return fmt.Errorf("%v: zones differ", k)
 		}
 	}
 	return nil
@@ -197,7 +199,7 @@ func patch(m map[bridgeKey]*Desired, d *Delta) {
 		k := bridgeKey{b.Host, b.Bridge}
 		x := m[k]
 		if x == nil {
-			x = &Desired{map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]pipeline.Meter{}, map[pipeline.Hold]struct{}{}}
+			x = &Desired{map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]pipeline.Meter{}, map[pipeline.Hold]struct{}{}, map[uint16]pipeline.Zone{}}
 			m[k] = x
 		}
 		for _, f := range b.Set {
@@ -217,6 +219,12 @@ func patch(m map[bridgeKey]*Desired, d *Delta) {
 		}
 		for _, id := range b.DelMeters {
 			delete(x.Meters, id)
+		}
+		for _, z := range b.SetZones {
+			x.Zones[z.ID] = z
+		}
+		for _, id := range b.DelZones {
+			delete(x.Zones, id)
 		}
 	}
 }

@@ -17,13 +17,16 @@ type Change struct {
 	SetMeters map[uint32]pipeline.Meter
 	DelMeters map[uint32]struct{}
 	Forget    map[pipeline.Hold]struct{}
+	// SetZones are conntrack zones to be emptied before the flows that use them come, DelZones those to be emptied
+	// when the flows that used them are gone.
+	SetZones, DelZones map[uint16]struct{}
 }
 
 // NewChange makes an empty one.
 func NewChange() *Change {
 	return &Change{
 		map[pipeline.Key]pipeline.Flow{}, map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]struct{}{},
-		map[uint32]pipeline.Meter{}, map[uint32]struct{}{}, map[pipeline.Hold]struct{}{},
+		map[uint32]pipeline.Meter{}, map[uint32]struct{}{}, map[pipeline.Hold]struct{}{}, map[uint16]struct{}{}, map[uint16]struct{}{},
 	}
 }
 
@@ -56,11 +59,18 @@ func (c *Change) Merge(d *derive.BridgeDelta) {
 	for _, h := range d.Forget {
 		c.Forget[h] = struct{}{}
 	}
+	for _, z := range d.SetZones {
+		c.SetZones[z.ID] = struct{}{}
+	}
+	for _, id := range d.DelZones {
+		delete(c.SetZones, id)
+		c.DelZones[id] = struct{}{}
+	}
 }
 
 // Empty reports whether there is nothing to send.
 func (c *Change) Empty() bool {
-	return len(c.Set)+len(c.Del)+len(c.SetGroups)+len(c.DelGroups)+len(c.SetMeters)+len(c.DelMeters)+len(c.Forget) == 0
+	return len(c.Set)+len(c.Del)+len(c.SetGroups)+len(c.DelGroups)+len(c.SetMeters)+len(c.DelMeters)+len(c.Forget)+len(c.SetZones)+len(c.DelZones) == 0
 }
 
 // Additions splits off what makes before breaking: meters, groups and flows that are set.
@@ -83,6 +93,7 @@ type Installed struct {
 	Learned []pipeline.Hold                // the distinct (table, cookie) of learned facts
 	Groups  map[uint32]pipeline.Group
 	Meters  map[uint32]pipeline.Meter
+	Zones   map[uint16]pipeline.Zone // conntrack zones that our flows name, with the flows' object
 	// Kept are groups that foreign flows use, and those that these groups use. They are left alone, since a group
 	// takes its flows along; so is the meter of a foreign flow, in KeptMeters.
 	Kept, KeptMeters map[uint32]struct{}
@@ -129,6 +140,16 @@ func Diff(want *derive.Desired, have *Installed, shared bool) *Change {
 			if _, kept := have.KeptMeters[id]; !wanted && !kept {
 				c.DelMeters[id] = struct{}{}
 			}
+		}
+	}
+	for id, z := range want.Zones {
+		if h, ok := have.Zones[id]; !ok || h != z {
+			c.SetZones[id] = struct{}{}
+		}
+	}
+	for id := range have.Zones {
+		if _, ok := want.Zones[id]; !ok {
+			c.DelZones[id] = struct{}{}
 		}
 	}
 	for _, l := range have.Learned {
@@ -222,6 +243,12 @@ func (c *Change) Then(later *Change) {
 	}
 	for h := range later.Forget {
 		d.Forget = append(d.Forget, h)
+	}
+	for id := range later.SetZones {
+		d.SetZones = append(d.SetZones, pipeline.Zone{ID: id})
+	}
+	for id := range later.DelZones {
+		d.DelZones = append(d.DelZones, id)
 	}
 	c.Merge(&d)
 }

@@ -74,7 +74,7 @@ func (s *Session) Flows(ctx context.Context, req openflow.FlowRequest, f func(*o
 // Read reads the bridge back.
 func (s *Session) Read(ctx context.Context) (*Installed, error) {
 	in := &Installed{Flows: map[pipeline.Key]pipeline.Flow{}, Groups: map[uint32]pipeline.Group{}, Meters: map[uint32]pipeline.Meter{},
-		Kept: map[uint32]struct{}{}, KeptMeters: map[uint32]struct{}{}}
+		Zones: map[uint16]pipeline.Zone{}, Kept: map[uint32]struct{}{}, KeptMeters: map[uint32]struct{}{}}
 	learned := map[pipeline.Hold]struct{}{}
 	var buf []byte
 	err := s.Flows(ctx, openflow.FlowRequest{Table: openflow.AllTables}, func(f *openflow.Flow) {
@@ -91,6 +91,11 @@ func (s *Session) Read(ctx context.Context) (*Installed, error) {
 		var pf pipeline.Flow
 		pf, buf = comparable(f, buf)
 		in.Flows[pf.Key] = pf
+		for _, a := range f.Actions {
+			if ct, ok := a.(openflow.CT); ok && ct.ZoneField.Field == nil && ct.Zone != 0 {
+				in.Zones[ct.Zone] = pipeline.Zone{ID: ct.Zone, Owner: pipeline.ZoneOwner(c)}
+			}
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -239,8 +244,10 @@ func (s *Session) Apply(ctx context.Context, c *Change) error {
 	if s.careful {
 		return s.applyCarefully(ctx, c)
 	}
-	msgs, ids := s.meterMods(c)
-	meters := len(msgs)
+	mods, ids := s.meterMods(c)
+	meters := len(mods)
+	before := flushes(c.SetZones)
+	msgs := append(before, mods...)
 	mods, names := s.bundle(c)
 	if len(mods) > 0 {
 		s.bundleID++
@@ -255,8 +262,11 @@ func (s *Session) Apply(ctx context.Context, c *Change) error {
 		}
 		msgs = append(msgs, &done, &commit)
 	}
+	after := len(msgs)
+	msgs = append(msgs, flushes(c.DelZones)...)
 	if len(msgs) > 0 {
-		if err := s.outcome(s.conn.Transact(ctx, msgs...), c, ids, meters, names); err != nil {
+		err := withoutFlushes(s.conn.Transact(ctx, msgs...), len(before), after)
+		if err := s.outcome(err, c, ids, meters, names); err != nil {
 			return err
 		}
 	}
@@ -316,6 +326,9 @@ func (s *Session) applyCarefully(ctx context.Context, c *Change) error {
 	if err := s.setMeters(ctx, c); err != nil {
 		return err
 	}
+	if err := s.flush(ctx, c.SetZones); err != nil {
+		return err
+	}
 	msgs, names := s.bundle(c)
 	if len(msgs) > 0 {
 		err := s.conn.Bundle(ctx, openflow.BundleAtomic|openflow.BundleOrdered, msgs)
@@ -325,6 +338,9 @@ func (s *Session) applyCarefully(ctx context.Context, c *Change) error {
 		if err != nil {
 			return fmt.Errorf("bundle of %d: %w", len(msgs), err)
 		}
+	}
+	if err := s.flush(ctx, c.DelZones); err != nil {
+		return err
 	}
 	return s.deleteMeters(ctx, c)
 }

@@ -33,7 +33,7 @@ type siteOptions struct {
 
 func newSite(t *testing.T, opt siteOptions) *site {
 	t.Helper()
-	s := &site{under: ovstest.NewUnderlay(t), open: map[string]bool{}}
+	s := &site{env: &env{t: t}, under: ovstest.NewUnderlay(t), open: map[string]bool{}}
 	yaml := "openflow: {listen: \"10.255.0.1:6653\"}\nhosts:\n"
 	for i := range opt.hosts {
 		var phys map[string]string
@@ -52,7 +52,7 @@ func newSite(t *testing.T, opt siteOptions) *site {
 		yaml += fmt.Sprintf("  - {name: %s, ovsdb: %q, tunnel_ip: %s%s}\n", h.Name, ovsdb, s.tunnelIP(i), mapping)
 	}
 	h := s.hosts[0]
-	s.env = &env{t: t, host: h, url: "http://127.0.0.1:9696"}
+	s.host, s.url = h, "http://127.0.0.1:9696"
 	s.http = &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: h.Dial, MaxIdleConnsPerHost: 4}}
 	t.Cleanup(s.http.CloseIdleConnections)
 	s.d = newDaemon(t, h, yaml+opt.extra)

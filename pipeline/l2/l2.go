@@ -7,6 +7,8 @@ import (
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/openflow"
 	"github.com/penstock/penstock/pipeline"
+	"github.com/penstock/penstock/pipeline/l3"
+	"github.com/penstock/penstock/pipeline/secgroup"
 )
 
 // The kinds of unit, from the root down. Order settles conflicts: the lower wins.
@@ -28,6 +30,8 @@ var (
 	// Port is what a port means on every host that has its network, wherever it is.
 	Port = &pipeline.Kind{Name: "port", Order: 21, Shared: true, Derive: port}
 	// KnownSource is a port in a network in which MACs are learned: its own need not be.
+	// Reach is what a host needs because routers lead there.
+	Reach = l3.Reach(LocalNetwork, nil)
 	KnownSource = &pipeline.Kind{Name: "known-source", Order: 22, Shared: true, Derive: knownSource}
 )
 
@@ -49,6 +53,9 @@ func host(v model.View, sw pipeline.Switch, _ string, out *pipeline.Out) {
 	out.Add(pipeline.ARPUnknown, pipeline.Match{pipeline.IsARP, pipeline.ARPOp.Is(1)},
 		openflow.Clone{Actions: []openflow.Action{pipeline.Punt.Load(uint64(pipeline.HandlerARP)), pipeline.Call(pipeline.PuntTable)}},
 		pipeline.Goto(pipeline.Learn))
+	secgroup.Host(out)
+	l3.Host(out)
+	out.Need(Reach, sw.Host, "")
 	overlay(h, out)
 	for _, br := range h.Bridges() {
 		mappedBridge(br, out)

@@ -7,6 +7,7 @@ import (
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/openflow"
 	"github.com/penstock/penstock/pipeline"
+	"github.com/penstock/penstock/pipeline/secgroup"
 )
 
 func localPort(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
@@ -28,8 +29,13 @@ func localPort(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
 	}
 	c := carrierOn(v, n, sw.Host)
 	out.For(model.Ports, p.Key)
+	first := pipeline.Services
+	if p.Secured() {
+		first = pipeline.SpoofGuard
+	}
 	out.Add(pipeline.FromVIF, pipeline.Match{pipeline.OFPort.Is(uint64(b.OFPort))},
-		pipeline.Net.Load(uint64(n.Key)), pipeline.InPort.Load(uint64(p.Key)), pipeline.Goto(pipeline.SpoofGuard))
+		pipeline.Net.Load(uint64(n.Key)), pipeline.InPort.Load(uint64(p.Key)), pipeline.Goto(first))
+	secgroup.LocalPort(v, p, b, out)
 	toVIF := []openflow.Action{output(b.OFPort)}
 	if place, ok := v.Place(p); ok && place.Host != sw.Host {
 		// It is moving, and this is where it will be or was: ports of this host reach it in both places.
@@ -72,7 +78,7 @@ func punts(sw pipeline.Switch, p *model.Port, b *model.Binding, out *pipeline.Ou
 	for _, x := range []struct {
 		h     pipeline.Handler
 		meter uint32
-	}{{pipeline.HandlerDHCP, dhcp}, {pipeline.HandlerARP, arp}, {pipeline.HandlerICMP, arp}} {
+	}{{pipeline.HandlerDHCP, dhcp}, {pipeline.HandlerARP, arp}, {pipeline.HandlerICMP, arp}, {pipeline.HandlerRouter, arp}} {
 		out.Add(pipeline.PuntPort, pipeline.Match{pipeline.InPort.Key(p.Key), pipeline.Punt.Is(uint64(x.h))},
 			pipeline.Net.Load(0), pipeline.InPort.Load(0), pipeline.Punt.Load(0),
 			openflow.Controller{MaxLen: 0xffff, Reason: 1, UserData: string(pipeline.UserData(x.h, p.Key)), HasMeter: true, MeterID: x.meter})
@@ -102,7 +108,7 @@ func localNetwork(v model.View, sw pipeline.Switch, id string, out *pipeline.Out
 		return
 	}
 	from, acts := c.arrival()
-	out.Add(pipeline.FromCarrier, from, append(acts, pipeline.Net.Load(uint64(n.Key)), pipeline.Remote.Load(1), pipeline.Goto(pipeline.Learn))...)
+	out.Add(pipeline.FromCarrier, from, append(acts, pipeline.Net.Load(uint64(n.Key)), pipeline.Remote.Load(1), pipeline.Goto(pipeline.RouteIn))...)
 	out.Add(pipeline.ToCarrier, pipeline.Match{net}, pipeline.PktMark.Load(uint64(c.mark)), output(c.port))
 	all := c.mark
 	if c.overlay() {
@@ -124,8 +130,17 @@ func floodLeaf(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
 	buckets := make([][]openflow.Action, 0, len(members))
 	for _, b := range members {
 		if p, ok := v.Port(b.PortID); ok && p.AdminStateUp && b.OFPort != 0 {
-			buckets = append(buckets, []openflow.Action{output(b.OFPort)})
+			buckets = append(buckets, copyTo(p, b))
 		}
 	}
 	out.AllGroup(pipeline.BrInt, pipeline.LeafGroup(uint32(leaf)), buckets...)
+}
+
+// copyTo delivers a copy of what is flooded. One to a port with security groups is judged like any packet; Remote keeps
+// a port that is moving from sending it on to its other place, which has a copy of its own.
+func copyTo(p *model.Port, b *model.Binding) []openflow.Action {
+	if !p.Secured() {
+		return []openflow.Action{output(b.OFPort)}
+	}
+	return []openflow.Action{pipeline.Remote.Load(1), pipeline.OutPort.Load(uint64(p.Key)), pipeline.Call(pipeline.IngressACL)}
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/openflow"
 	"github.com/penstock/penstock/pipeline"
+	"github.com/penstock/penstock/pipeline/l3"
 )
 
 func network(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
@@ -80,6 +81,8 @@ func port(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 	net := pipeline.Net.Key(n.Key)
 	to := pipeline.Match{net, pipeline.EthDst.MAC(p.MAC)}
 	switch {
+	case model.IsRouterInterface(p.DeviceOwner) && !placed:
+		l3.Interface(net, p.MAC, out)
 	case !placed:
 		out.Add(pipeline.NoListener, to)
 	case !p.AdminStateUp:

@@ -42,13 +42,22 @@ type yamlState struct {
 		Name, Network, MAC string
 		IPs                []string
 		Owner              string
-		Pairs              []string // MACs of allowed_address_pairs
+		Pairs              []string // allowed_address_pairs: a MAC, a prefix, or "MAC prefix"
+		Groups             []string
 		Unsecured, Down    bool
 		HostID             string `yaml:"host_id"`
 		// On lists the hosts that have the port's VIF, each with its OpenFlow port, slot and member number.
 		On map[string]uint32
 	}
-	Remove []string // "port a", "network n1", "host h1", "binding h1/a"
+	Groups []struct {
+		Name      string
+		Stateless bool
+		// Rules are, each, "ingress" or "egress", "ipv4" or "ipv6", a protocol's number or "any", "MIN-MAX" or "any",
+		// and the other side: a prefix, a group, an address group after "@", or "any".
+		Rules []string
+	}
+	AddressGroups map[string][]string `yaml:"address_groups"`
+	Remove        []string            // "port a", "network n1", "host h1", "binding h1/a"
 }
 
 // world is intent by name with its history, as the store would give it.
@@ -70,7 +79,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) meta(tb *model.Table, name string) model.Meta {
 	id := tb.Name + " " + name
 	if w.keys[id] == 0 {
-		base := map[*model.Table]uint32{model.Hosts: 0x100, model.Networks: 1, model.Ports: 0x10}[tb]
+		base := map[*model.Table]uint32{model.Hosts: 0x100, model.Networks: 1, model.Ports: 0x10, model.SecurityGroups: 0x200, model.SecurityGroupRules: 0x300, model.AddressGroups: 0x400}[tb]
 		for k := range w.keys {
 			if strings.HasPrefix(k, tb.Name+" ") {
 				base++
@@ -127,8 +136,17 @@ func (w *world) step(text []byte) (changes []model.Change) {
 			o.FixedIPs = append(o.FixedIPs, model.FixedIP{Address: netip.MustParseAddr(a)})
 		}
 		for _, m := range p.Pairs {
-			o.AllowedAddressPairs = append(o.AllowedAddressPairs, model.AddressPair{MAC: w.mac(m)})
+			var a model.AddressPair
+			for _, part := range strings.Fields(m) {
+				if strings.Contains(part, "/") {
+					a.Prefix = netip.MustParsePrefix(part)
+				} else {
+					a.MAC = w.mac(part)
+				}
+			}
+			o.AllowedAddressPairs = append(o.AllowedAddressPairs, a)
 		}
+		o.SecurityGroups = p.Groups
 		changes = append(changes, w.put(o, model.Ports))
 		for _, h := range slices.Sorted(maps.Keys(p.On)) {
 			b := &model.Binding{PortID: model.PortID(p.Name), Host: model.HostName(h), NetworkID: o.NetworkID, OFPort: p.On[h], Slot: uint16(p.On[h])}
@@ -136,6 +154,24 @@ func (w *world) step(text []byte) (changes []model.Change) {
 			b.Member = w.meta(model.Networks, p.Network).Key*model.LeafSize + p.On[h]%model.LeafSize
 			changes = append(changes, w.put(b, model.Bindings))
 		}
+	}
+	for _, g := range y.Groups {
+		changes = append(changes, w.put(&model.SecurityGroup{Meta: w.meta(model.SecurityGroups, g.Name), Stateful: !g.Stateless}, model.SecurityGroups))
+		for id, o := range w.rows[model.SecurityGroupRules] {
+			if o.(*model.SecurityGroupRule).GroupID == g.Name && !slices.Contains(g.Rules, strings.TrimPrefix(id, g.Name+": ")) {
+				changes = append(changes, w.remove(model.SecurityGroupRules, id)...)
+			}
+		}
+		for _, text := range g.Rules {
+			changes = append(changes, w.put(w.rule(g.Name, text), model.SecurityGroupRules))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(y.AddressGroups)) {
+		g := &model.AddressGroup{Meta: w.meta(model.AddressGroups, name)}
+		for _, a := range y.AddressGroups[name] {
+			g.Addresses = append(g.Addresses, netip.MustParsePrefix(a))
+		}
+		changes = append(changes, w.put(g, model.AddressGroups))
 	}
 	for _, r := range y.Remove {
 		kind, name, _ := strings.Cut(r, " ")
@@ -146,6 +182,32 @@ func (w *world) step(text []byte) (changes []model.Change) {
 		changes = append(changes, w.remove(tb, name)...)
 	}
 	return changes
+}
+
+// rule makes the rule that a text says.
+func (w *world) rule(group, text string) *model.SecurityGroupRule {
+	f := strings.Fields(text)
+	if len(f) != 5 {
+		w.t.Fatalf("rule %q: want five words", text)
+	}
+	r := &model.SecurityGroupRule{Meta: w.meta(model.SecurityGroupRules, group+": "+text), GroupID: group, Direction: f[0],
+		EtherType: map[string]string{"ipv4": "IPv4", "ipv6": "IPv6"}[f[1]], ProtocolNumber: model.AnyProtocol, PortMin: model.NoPort, PortMax: model.NoPort}
+	if f[2] != "any" {
+		fmt.Sscan(f[2], &r.ProtocolNumber)
+	}
+	if f[3] != "any" {
+		fmt.Sscanf(f[3], "%d-%d", &r.PortMin, &r.PortMax)
+	}
+	switch far := f[4]; {
+	case far == "any":
+	case far[0] == '@':
+		r.RemoteAddressGroupID = far[1:]
+	case strings.Contains(far, "/"):
+		r.RemotePrefix = netip.MustParsePrefix(far)
+	default:
+		r.RemoteGroupID = far
+	}
+	return r
 }
 
 func (w *world) mac(s string) model.MAC {
@@ -277,7 +339,7 @@ func same(t testing.TB, what string, a, b *engine) {
 	for _, h := range slices.Compact(slices.Sorted(slices.Values(append(a.hosts(), b.hosts()...)))) {
 		for _, br := range slices.Compact(slices.Sorted(slices.Values(append(a.Bridges(h), b.Bridges(h)...)))) {
 			x, y := a.Desired(h, br), b.Desired(h, br)
-			if !maps.Equal(x.Flows, y.Flows) || !maps.Equal(x.Groups, y.Groups) || !maps.Equal(x.Meters, y.Meters) || !maps.Equal(x.Holds, y.Holds) {
+			if !maps.Equal(x.Flows, y.Flows) || !maps.Equal(x.Groups, y.Groups) || !maps.Equal(x.Meters, y.Meters) || !maps.Equal(x.Holds, y.Holds) || !maps.Equal(x.Zones, y.Zones) {
 				t.Errorf("%s: %s/%s differs: %d and %d flows, %d and %d groups", what, h, br, len(x.Flows), len(y.Flows), len(x.Groups), len(y.Groups))
 			}
 		}

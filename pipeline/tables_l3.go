@@ -1,0 +1,88 @@
+package pipeline
+
+import "github.com/penstock/penstock/openflow"
+
+// The registers of routing.
+var (
+	Router   = &Field{Name: "router", OF: openflow.Reg(2), Bits: 32, Doc: "key of the router that the packet is in"}
+	NextHop  = &Field{Name: "next_hop", OF: openflow.Reg(3), Bits: 32, Doc: "IPv4 address whose MAC the packet goes to"}
+	Resolved = &Field{Name: "resolved", OF: openflow.Reg(10), Ofs: 1, Bits: 1, Doc: "1: the next hop's MAC is known and in eth_dst"}
+	// Stash holds a MAC address while two change places. It is Router and NextHop, which nobody needs then.
+	Stash = &Field{Name: "stash", OF: openflow.XReg(1), Bits: 48}
+)
+
+// The tables of routing and NAT in br-int, from the last to the first as in tables_int.go. A packet comes here by its
+// destination MAC, the router's, and leaves to l2_lookup in the network that it was routed to. It is changed only when
+// its next hop is known: what goes to the controller before is as the sender sent it.
+var (
+	NATOut = &Table{
+		ID: 36, Role: RoleInt, Name: "nat_out",
+		Doc:   "Translates the source of what leaves to an external network: to the floating IP of its address, or to the router's own.",
+		Match: []*Field{Router, EthType, IPv4Src}, Write: []*Field{EthSrc}, Next: []*Table{L2Lookup}, Miss: L2Lookup,
+	}
+	RouteOut = &Table{
+		ID: 35, Role: RoleInt, Name: "route_out",
+		Doc:   "Forwards: one TTL less, from the router's MAC on the next network; to the controller where the next hop's MAC is not known.",
+		Match: []*Field{Router, Net, EthType, Resolved}, Write: []*Field{EthSrc, NoPort, Punt}, Next: []*Table{NATOut, L2Lookup, PuntTable},
+	}
+	Neighbours = &Table{
+		ID: 34, Role: RoleInt, Name: "neighbours",
+		Doc:   "MAC addresses of next hops that no port of the store has, learned from ARP.",
+		Match: []*Field{Net, NextHop}, Write: []*Field{EthDst, Resolved}, Learned: true,
+	}
+	Neighbour = &Table{
+		ID: 33, Role: RoleInt, Name: "neighbour",
+		Doc:   "Finds the MAC of the next hop: ports of the store need no ARP.",
+		Match: []*Field{Net, NextHop}, Write: []*Field{EthDst, Resolved}, Next: []*Table{RouteOut},
+		Resubmit: []*Table{Neighbours}, Miss: RouteOut, MissCalls: []*Table{Neighbours},
+	}
+	Exit = &Table{
+		ID: 32, Role: RoleInt, Name: "exit",
+		Doc:   "Where a packet for an external network leaves: here, or on the router's gateway host, to which it goes in the network that it is in.",
+		Match: []*Field{Router, EthType, IPv4Src}, Write: []*Field{Net, EthDst}, Next: []*Table{Neighbour, L2Lookup},
+	}
+	Route = &Table{
+		ID: 31, Role: RoleInt, Name: "route",
+		Doc:   "The router's routes: finds the network and next hop of a destination, the longest prefix first.",
+		Match: []*Field{Router, EthType, IPv4Dst}, Write: []*Field{Net, NextHop, Punt}, Next: []*Table{Exit, Neighbour, PuntTable},
+	}
+	RouteSelf = &Table{
+		ID: 30, Role: RoleInt, Name: "route_self",
+		Doc:   "What is for the router itself, and what may not go on: answers ping, sends the rest to the controller.",
+		Match: []*Field{Router, Remote, EthType, IPTTL, IPProto, ICMPTyp, IPv4Dst},
+		Write: []*Field{Stash, EthSrc, EthDst, IPv4Src, IPv4Dst, ICMPTyp, IPTTL, NoPort, Remote, Punt},
+		Next:  []*Table{Route, PuntTable, Uplink}, Miss: Route,
+	}
+	NATIn = &Table{
+		ID: 29, Role: RoleInt, Name: "nat_in",
+		Doc:   "Translates the destination of what comes from an external network: a floating IP to its address, the router's own to the address that opened the connection.",
+		Match: []*Field{Router, EthType, IPv4Dst}, Next: []*Table{RouteSelf}, Miss: RouteSelf,
+	}
+	RouteIn = &Table{
+		ID: 28, Role: RoleInt, Name: "route_in",
+		Doc:   "Takes out what is for a router: by its MAC in this network.",
+		Match: []*Field{Net, Remote, EthDst, EthType, ARPOp, ARPTPA},
+		Write: []*Field{Router, EthSrc, EthDst, ARPOp, ARPSHA, ARPTHA, ARPSPA, ARPTPA, NoPort, Remote},
+		Next:  []*Table{NATIn, RouteSelf, Learn, Uplink}, Learns: []*Table{Neighbours}, Miss: Learn,
+	}
+)
+
+// The rules of routing.
+var (
+	RouteThis    = RouteIn.Rule(200, 100, "a packet to the router's MAC is routed on the host where it is")
+	RouteNothing = RouteIn.Rule(201, 50, "what is to the router's MAC and not routed here ends")
+	SelfPing     = RouteSelf.Rule(205, 120, "an echo request to one of the router's addresses is answered")
+	SelfOther    = RouteSelf.Rule(206, 110, "all else to the router goes to the handler")
+	TTLExpired   = RouteSelf.Rule(207, 100, "a packet that may not be forwarded any more goes to the handler")
+	RouteNet     = Route.Span(210, 101, 198, "a subnet of the router; priority 102 and twice the length of its prefix")
+	RouteVia     = Route.Span(211, 100, 198, "a route by a next hop; priority 101 and twice the length of its prefix")
+	RouteMissing = Route.Rule(213, 10, "a destination without a route goes to the handler")
+	NextHopMAC   = Neighbour.Rule(215, 100, "the MAC of a port that has the next hop's address")
+	NeighbourIs  = Neighbours.Rule(216, 100, "a MAC address learned from ARP")
+	Forward      = RouteOut.Rule(217, 100, "on into an inner network")
+	NoNeighbour  = RouteOut.Rule(219, 50, "a packet whose next hop's MAC is not known goes to the handler")
+	ToRouter     = L2Lookup.Rule(220, 100, "a frame from one router to another, or back into the same, is routed again")
+)
+
+// Routing comes before l2_lookup; this is the one way back.
+func init() { L2Lookup.Resubmit = append(L2Lookup.Resubmit, RouteIn) }
