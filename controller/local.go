@@ -39,7 +39,7 @@ type local struct {
 // directory of a running ovs-vswitchd.
 func listenLocal(ovsdb string, opt openflow.ListenOptions) (*local, error) {
 	db, ok := strings.CutPrefix(ovsdb, "unix:")
-	if !ok {
+	if !ok || filepath.Base(db) != "db.sock" { // the database's own name for it in its run directory
 		return nil, nil
 	}
 	dir := filepath.Dir(db)
