@@ -80,3 +80,18 @@ func (o *OVN) Version() string {
 	line, _, _ := strings.Cut(out, "\n")
 	return strings.TrimPrefix(line, "ovn-controller ")
 }
+
+// SB runs ovn-sbctl.
+func (o *OVN) SB(args ...string) {
+	o.t.Helper()
+	o.h.Run(append([]string{"ovn-sbctl", "--db=" + o.sb}, args...)...)
+}
+
+// KillController kills ovn-controller with SIGKILL.
+func (o *OVN) KillController() { o.controller.Kill() }
+
+// StartController starts ovn-controller again.
+func (o *OVN) StartController() {
+	o.t.Helper()
+	o.controller = o.h.StartEnv(o.env, "ovn-controller", o.h.OVSDB(), "--log-file="+o.h.Dir()+"/controller.log", "-vconsole:emer")
+}
