@@ -45,6 +45,7 @@ type planner struct {
 	// fresh are the bridges that the transaction inserts: name -> row, to which ports are added.
 	fresh  map[string]*freshBridge
 	usable map[string]bool // bridges that ports may be put on
+	wanted map[string]bool // bridges and ports that shall be there
 	ask    bool            // bump next_cfg, to hear from ovs-vswitchd
 	ready  bool            // ovs-vswitchd has made everything that is desired
 }
@@ -77,6 +78,7 @@ func (p *planner) run() {
 	p.fresh, p.usable = map[string]*freshBridge{}, map[string]bool{}
 	dpType := p.datapathType()
 	wanted := map[string]bool{}
+	p.wanted = wanted
 	for _, b := range p.d.Bridges {
 		wanted[b.Name] = true
 		p.bridge(b, dpType)
@@ -362,6 +364,10 @@ func (p *planner) port(x port) {
 		}
 		p.removePort(u) // on the wrong bridge; the row goes with the last reference to it
 	}
+	if p.fresh[x.bridge] == nil && p.numberHeld(x) {
+		p.ready = false
+		return
+	}
 	iface := p.b.insert(vswitch.InterfaceTable, ovsdb.Row{"name": x.name, "type": x.kind, "ofport_request": request,
 		"options": stringMap(x.options), "external_ids": stringMap(map[string]string{KeyOwner: p.owner})})
 	u := p.b.insert(vswitch.PortTable, ovsdb.Row{"name": x.name, "interfaces": uuidSet(iface),
@@ -371,6 +377,23 @@ func (p *planner) port(x port) {
 		return
 	}
 	p.b.mutate(vswitch.BridgeTable, t.bridgeByName[x.bridge], "ports", ovsdb.MutateOperationInsert, uuidSet(u))
+}
+
+// numberHeld says whether ovs-vswitchd may still use a new port's number for one that goes. It would give the new port
+// another number then; so the new one waits for the next comparison, when the old one is gone for ovs-vswitchd too.
+func (p *planner) numberHeld(x port) bool {
+	t := p.t
+	if t.root.CurCfg < t.root.NextCfg {
+		return true
+	}
+	for u := range t.owned {
+		row, iface := t.ports[u], t.ifaceOf(u)
+		if row.ExternalIDs[KeyOwner] == p.owner && row.Name != x.name && !p.wanted[row.Name] && iface != nil &&
+			deref(iface.OfportRequest) == int(x.ofport) && t.portBridge[u] == t.bridgeByName[x.bridge] {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *planner) portHealth(x port, iface *vswitch.Interface, settled bool) {
