@@ -20,6 +20,7 @@ import (
 	"github.com/penstock/penstock/packetin/arp"
 	"github.com/penstock/penstock/packetin/dhcp"
 	"github.com/penstock/penstock/packetin/icmp"
+	"github.com/penstock/penstock/packetin/router"
 	"github.com/penstock/penstock/pipeline"
 	"github.com/penstock/penstock/pipeline/l2"
 	"github.com/penstock/penstock/store"
@@ -73,6 +74,7 @@ func New(cfg Config) *Controller {
 	c.dispatch.Register(pipeline.HandlerDHCP, dhcp.New(dhcp.Config{DNSDomain: cfg.DNSDomain}))
 	c.dispatch.Register(pipeline.HandlerARP, arp.Handle)
 	c.dispatch.Register(pipeline.HandlerICMP, icmp.Handle)
+	c.dispatch.Register(pipeline.HandlerRouter, router.Handle)
 	return c
 }
 
