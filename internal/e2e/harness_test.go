@@ -267,17 +267,18 @@ func (e *env) do(method, path string, body, out any) {
 	}
 }
 
-// create makes an object of a kind ("network") and returns it.
+// create makes an object of a kind ("network", "security-group") and returns it.
 func (e *env) create(kind string, attrs object) object {
 	e.t.Helper()
 	var out map[string]object
-	e.do("POST", "/v2.0/"+kind+"s", object{kind: attrs}, &out)
-	return out[kind]
+	body := strings.ReplaceAll(kind, "-", "_")
+	e.do("POST", "/v2.0/"+kind+"s", object{body: attrs}, &out)
+	return out[body]
 }
 
 func (e *env) update(kind string, id any, attrs object) {
 	e.t.Helper()
-	e.do("PUT", "/v2.0/"+kind+"s/"+id.(string), object{kind: attrs}, nil)
+	e.do("PUT", "/v2.0/"+kind+"s/"+id.(string), object{strings.ReplaceAll(kind, "-", "_"): attrs}, nil)
 }
 
 func (e *env) delete(kind string, id any) {
