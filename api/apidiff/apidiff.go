@@ -312,7 +312,7 @@ func (r *Runner) normal(v any, name, key string) any {
 		}
 		switch key {
 		case "fixed_ips", "subnets", "security_groups", "dns_assignment", "host_routes", "security_group_rules", "allocation_pools",
-			"allowed_address_pairs", "extra_dhcp_opts", "external_fixed_ips", "routes", "tags", "subnet_ip_availability", "addresses", "prefixes", "sub_ports":
+			"allowed_address_pairs", "extra_dhcp_opts", "external_fixed_ips", "routes", "tags", "subnet_ip_availability", "rules", "addresses", "prefixes", "sub_ports":
 			sortValues(out)
 		}
 		return out
