@@ -1,0 +1,175 @@
+package e2e
+
+import (
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/penstock/penstock/internal/ovstest"
+)
+
+// announce sends the RARP frame by which QEMU tells switches where a migrated guest is now, from the calling thread's
+// namespace.
+func announce(mac string) error {
+	hw, err := net.ParseMAC(mac)
+	if err != nil {
+		return err
+	}
+	i, err := net.InterfaceByName("eth0")
+	if err != nil {
+		return err
+	}
+	s, err := syscall.Socket(syscall.AF_PACKET, syscall.SOCK_RAW, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(s)
+	f := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, hw...)
+	f = append(f, 0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3) // reverse request, RFC 903
+	for range 2 {
+		f = append(append(f, hw...), 0, 0, 0, 0)
+	}
+	return syscall.Sendto(s, append(f, make([]byte, 60-len(f))...), 0, &syscall.SockaddrLinklayer{Ifindex: i.Index})
+}
+
+// twin makes the place on another host that a VM migrates to: the same port and MAC address. Like a guest there before it
+// runs, it does not answer until resume: an interface that comes up takes its time, an address is there at once.
+func (s *site) twin(v *vm, h *ovstest.Host) *vm {
+	s.t.Helper()
+	w := &vm{e: s.env, Port: v.Port, IP: v.IP}
+	w.VM = h.AddVM(v.Name, ovstest.VMOptions{MAC: v.MAC, IfaceID: v.IfaceID, NoPlug: true})
+	w.Run("ip", "link", "set", "eth0", "mtu", "1450")
+	return w
+}
+
+// resume runs the guest in its new place.
+func (s *site) resume(from, to *vm) {
+	s.t.Helper()
+	end := from.Start("ip", "addr", "del", from.IP+"/24", "dev", "eth0")
+	to.Run("ip", "addr", "add", to.IP+"/24", "dev", "eth0")
+	if err := to.Do(func() error { return announce(to.MAC) }); err != nil {
+		s.t.Fatal(err)
+	}
+	end.Wait(patience)
+}
+
+// TestMigration moves a VM from h1 to h2 while VMs on all three hosts talk to it, three ways: as Nova does since it knows
+// several bindings of a port, by binding:host_id alone with the migration profile before, and back.
+func TestMigration(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteOptions{hosts: 3})
+	n := s.net("blue", "10.0.0.0/24", provider("vxlan", 42, ""))
+	peers := make([]*vm, 3)
+	for i, h := range s.hosts {
+		peers[i] = s.on(h, "peer"+h.Name, n, []string{"10.0.0.11", "10.0.0.12", "10.0.0.13"}[i], nil)
+	}
+	src := s.on(s.hosts[0], "guest", n, "10.0.0.50", object{"binding:host_id": "h1"})
+	id := src.Port["id"].(string)
+	path := "/v2.0/ports/" + id
+	dst := s.twin(src, s.hosts[1])
+	s.settle()
+	for _, p := range peers {
+		p.pings(src.IP)
+	}
+
+	// Without a word to penstockd, the second place is nobody's.
+	dst.Plug()
+	s.wait("VIF_ELSEWHERE", func() bool { return s.problem("VIF_ELSEWHERE") != nil })
+	dst.Unplug()
+	s.wait("no VIF_ELSEWHERE", func() bool { return s.problem("VIF_ELSEWHERE") == nil })
+
+	// As Nova: a second binding, plug, resume there, activate, unplug here, delete the first binding.
+	s.do("POST", path+"/bindings", object{"binding": object{"host": "h2"}}, nil)
+	dst.Plug()
+	s.wait("the port's place on h2", func() bool { return len(s.places(id)) == 2 })
+	s.settle()
+	if st := src.status(); st != "ACTIVE" || s.hostOf(id) != "h1" {
+		t.Errorf("before the switch the port is %s on %s", st, s.hostOf(id))
+	}
+	s.migrate(t, src, dst, peers, func() { s.do("PUT", path+"/bindings/h2/activate", nil, nil) })
+	src.Unplug()
+	s.do("DELETE", path+"/bindings/h1", nil, nil)
+	s.wait("one place", func() bool { return len(s.places(id)) == 1 && s.hostOf(id) == "h2" })
+	dst.waitActive()
+	for _, p := range peers {
+		p.pings(src.IP)
+	}
+
+	// As older releases of Nova: the profile names the destination, then host_id is switched.
+	s.update("port", id, object{"binding:profile": object{"migrating_to": "h1"}})
+	src.Plug()
+	s.wait("the port's place on h1", func() bool { return len(s.places(id)) == 2 })
+	s.settle()
+	s.migrate(t, dst, src, peers, func() {
+		s.update("port", id, object{"binding:host_id": "h1", "binding:profile": object{}})
+	})
+	dst.Unplug()
+	s.wait("one place", func() bool { return len(s.places(id)) == 1 && s.hostOf(id) == "h1" })
+	src.waitActive()
+	for _, p := range peers {
+		p.pings(src.IP)
+	}
+	s.noLimits(t)
+}
+
+// migrate pings the guest from all hosts every 10 ms while it changes place, and counts what is lost.
+func (s *site) migrate(t *testing.T, from, to *vm, peers []*vm, change func()) {
+	t.Helper()
+	var pings []*ovstest.RunningPing
+	for _, p := range peers {
+		p.pings(from.IP)
+		pings = append(pings, p.StartPing(from.IP, 10*time.Millisecond))
+	}
+	seen := peers[2].Capture("rarp")
+	for i, p := range pings {
+		if !ovstest.WaitFor(patience, func() bool { return p.Received() > 20 }) {
+			t.Fatalf("ping %d does not start: %s", i, p.Stop().Output)
+		}
+	}
+	change()
+	s.resume(from, to)
+	for i, p := range pings {
+		n := p.Received()
+		if !ovstest.WaitFor(patience, func() bool { return p.Received() > n+30 }) {
+			t.Fatalf("%s does not reach the guest in its new place: %v", peers[i].Name, p.Stop())
+		}
+		r := p.Stop()
+		t.Logf("%s to %s, seen from %s: %v", from.Host().Name, to.Host().Name, peers[i].Name, r)
+		if r.Lost > 10 { // 100 ms of a ping every 10 ms
+			t.Errorf("%s lost %d pings: %v", peers[i].Name, r.Lost, r)
+		}
+	}
+	if seen.Wait(strings.ToLower(to.MAC), 5*time.Second) == "" {
+		t.Error("the RARP frame from the new place does not reach the third host")
+	}
+	seen.Stop()
+}
+
+// places are the hosts on which a port is bound.
+func (s *site) places(id string) (hosts []string) {
+	s.t.Helper()
+	for _, h := range s.hosts {
+		var d struct {
+			Networks []struct {
+				Ports []struct{ ID string }
+			}
+		}
+		s.do("GET", "/penstock/v1/hosts/"+h.Name, nil, &d)
+		for _, n := range d.Networks {
+			for _, p := range n.Ports {
+				if p.ID == id {
+					hosts = append(hosts, h.Name)
+				}
+			}
+		}
+	}
+	return hosts
+}
+
+func (s *site) hostOf(id string) string {
+	s.t.Helper()
+	h, _ := s.show("port", id)["binding:host_id"].(string)
+	return h
+}
