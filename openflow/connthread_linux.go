@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,11 +23,17 @@ type threadConn struct {
 	closed        atomic.Bool
 	wdeadline     atomic.Int64 // unix nanoseconds, 0: none
 
-	mu    sync.Mutex
-	timer *time.Timer // of the read deadline
+	yielded time.Time // by the reader
+	mu      sync.Mutex
+	timer   *time.Timer // of the read deadline
 }
 
-const pollSlice = 200 * time.Millisecond
+const (
+	pollSlice = 200 * time.Millisecond
+	// yieldEvery is how often the reader goes through Go's scheduler, less than the 10 ms after which the runtime takes a
+	// goroutine that never did for a busy loop, and takes its processor away in every system call from then on.
+	yieldEvery = 4 * time.Millisecond
+)
 
 // newThreadConn takes a connection over; nc is closed if it succeeds. It returns nil if nc is not a plain socket.
 func newThreadConn(nc net.Conn) net.Conn {
@@ -87,6 +94,10 @@ func (c *threadConn) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	defer c.using.RUnlock()
+	if now := time.Now(); now.Sub(c.yielded) > yieldEvery {
+		c.yielded = now
+		runtime.Gosched()
+	}
 	for {
 		if err := c.poll(pollIn, -1); err != nil {
 			return 0, err
