@@ -14,12 +14,12 @@ const MaxRecirculations = 5
 
 // Paths lists the paths, on the host where the packet is. A test sends a packet along each of them.
 var Paths = []Path{
-	{"vm to vm on its host", 0, "no conntrack until security groups"},
-	{"vm to another host", 0, ""},
-	{"another host to vm", 1, "decapsulation"},
-	{"vm to all", 0, "replication is within one pass"},
-	{"another host to all", 1, "decapsulation"},
-	{"vm to physical network", 0, ""},
-	{"physical network to vm", 0, ""},
-	{"physical network to all", 0, ""},
+	{"vm to vm on its host", 2, "conntrack at both ends"},
+	{"vm to another host", 1, "conntrack"},
+	{"another host to vm", 2, "decapsulation, conntrack"},
+	{"vm to all", 2, "conntrack of the sender, then of each member"},
+	{"another host to all", 2, "decapsulation, then conntrack of each member"},
+	{"vm to physical network", 1, "conntrack"},
+	{"physical network to vm", 1, "conntrack"},
+	{"physical network to all", 1, "conntrack of each member"},
 }

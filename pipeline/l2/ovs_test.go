@@ -154,6 +154,7 @@ func TestGoldensLoad(t *testing.T) {
 }
 
 const overlayHosts = `
+groups: [{name: all, rules: [ingress ipv4 any any any, egress ipv4 any any any]}]
 hosts:
 - {name: h1, tunnel: 172.31.0.1}
 - {name: h2, tunnel: 172.31.0.2}
@@ -173,7 +174,7 @@ func TestOverlay(t *testing.T) {
 	ports := "ports:\n"
 	add := func(net, host, name string, i int) {
 		on := s.vm(host, name, mac(i), fmt.Sprintf("10.0.0.%d/24", i))
-		ports += fmt.Sprintf("- {name: %s, network: %s, mac: %q, ips: [10.0.0.%d], on: {%s: %d}, unsecured: %v}\n", name, net, mac(i), i, host, on, name == "u")
+		ports += fmt.Sprintf("- {name: %s, network: %s, mac: %q, ips: [10.0.0.%d], groups: [all], on: {%s: %d}, unsecured: %v}\n", name, net, mac(i), i, host, on, name == "u")
 	}
 	add("vx", "h1", "a", 1)
 	add("vx", "h2", "b", 2)

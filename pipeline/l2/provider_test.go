@@ -45,20 +45,21 @@ func TestProvider(t *testing.T) {
 	mac := func(i int) string { return fmt.Sprintf("fa:16:3e:00:01:%02x", i) }
 	port := func(name, net, host string, i int, ip string, more string) string {
 		n := s.vm(host, name, mac(i), ip+"/24")
-		return fmt.Sprintf("- {name: %s, network: %s, mac: %q, ips: [%s], on: {%s: %d}%s}\n", name, net, mac(i), ip, host, n, more)
+		return fmt.Sprintf("- {name: %s, network: %s, mac: %q, ips: [%s], groups: [all], on: {%s: %d}%s}\n", name, net, mac(i), ip, host, n, more)
 	}
 	state := `
 physical: [{name: external, number: 1}]
 hosts:
 - {name: h1, mappings: {external: br-ex}}
 - {name: h2, mappings: {external: br-ex}}
+groups: [{name: all, rules: [ingress ipv4 any any any, egress ipv4 any any any]}]
 networks:
 - {name: flat, segments: [{type: flat, physical: external}]}
 - {name: v100, segments: [{type: vlan, physical: external, id: 100}]}
 - {name: v101, segments: [{type: vlan, physical: external, id: 101}]}
 ports:
 ` + port("f1", "flat", "h1", 1, "192.0.2.21", "") + port("f2", "flat", "h2", 2, "192.0.2.22", "") +
-		port("v1", "v100", "h1", 3, "10.1.0.2", "") + port("v2", "v100", "h2", 4, "10.1.0.3", "") + port("w1", "v101", "h1", 5, "10.2.0.2", "")
+		port("v1", "v100", "h1", 3, "10.1.0.2", "") + port("v2", "v100", "h2", 4, "10.1.0.3", "") + port("w1", "v101", "h1", 5, "10.2.0.2", ", pairs: [198.51.100.0/24]")
 	s.step(state)
 
 	reach := func(who interface {
