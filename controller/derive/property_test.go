@@ -60,7 +60,9 @@ func (w *world) step() []model.Change {
 	net := fmt.Sprintf("net%d", n(4))
 	port := fmt.Sprintf("port%d", n(12))
 	host := model.HostName(fmt.Sprintf("h%d", n(3)))
-	switch n(13) {
+	switch n(17) {
+	case 12, 13, 14, 15:
+		return w.securityStep()
 	case 0:
 		return w.remove(model.Networks, net)
 	case 1, 2:
@@ -81,7 +83,10 @@ func (w *world) step() []model.Change {
 			p.HostID = model.HostName(fmt.Sprintf("h%d", n(3)))
 		}
 		if n(4) == 0 {
-			p.AllowedAddressPairs = []model.AddressPair{{MAC: model.MAC{2, 0, 0, 0, 1, byte(n(3))}}}
+			p.AllowedAddressPairs = []model.AddressPair{{MAC: model.MAC{2, 0, 0, 0, 1, byte(n(3))}}, {Prefix: w.prefix()}}
+		}
+		for range n(3) {
+			p.SecurityGroups = append(p.SecurityGroups, fmt.Sprintf("sg%d", n(4)))
 		}
 		for range n(3) {
 			p.FixedIPs = append(p.FixedIPs, model.FixedIP{SubnetID: "s", Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(n(8))})})

@@ -85,6 +85,11 @@ func ruleSide(v model.View, r *model.SecurityGroupRule, out *pipeline.Out) (c co
 	if r.Direction == "ingress" {
 		c.opened = 1
 	}
+	if c.v6 && c.proto == pipeline.ProtoICMP {
+		c.proto = pipeline.ProtoICMPv6
+	} else if !c.v6 && c.proto == pipeline.ProtoICMPv6 {
+		return c, false // there is no such packet
+	}
 	switch {
 	case r.RemoteGroupID != "":
 		g, ok := v.SecurityGroup(r.RemoteGroupID)
@@ -112,12 +117,12 @@ func ruleSide(v model.View, r *model.SecurityGroupRule, out *pipeline.Out) (c co
 // expand gives the conditions of a rule's range of ports, or ICMP type and code.
 func expand(c cond, r *model.SecurityGroupRule) []cond {
 	switch {
-	case r.ProtocolNumber == pipeline.ProtoICMP || r.ProtocolNumber == pipeline.ProtoICMPv6:
+	case c.proto == pipeline.ProtoICMP || c.proto == pipeline.ProtoICMPv6:
 		c.typ, c.code = r.PortMin, r.PortMax
 		if c.typ == model.NoPort {
 			c.code = model.NoPort
 		}
-	case r.ProtocolNumber != model.AnyProtocol && r.PortMin != model.NoPort && r.PortMax != model.NoPort:
+	case c.proto != model.AnyProtocol && r.PortMin != model.NoPort && r.PortMax != model.NoPort:
 		var out []cond
 		c.hasPorts = true
 		for _, c.ports = range portMasks(r.PortMin, r.PortMax) {
