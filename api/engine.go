@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"maps"
 	"net/http"
@@ -676,12 +675,4 @@ func (c *call) count(r *Resource, project string) int {
 		}
 	}
 	return n
-}
-
-// must is for lookups that the engine itself made possible.
-func (c *call) must(t *model.Table, id string) (model.Object, error) {
-	if o := c.src().Get(t, id); o != nil {
-		return o, nil
-	}
-	return nil, fmt.Errorf("api: %s %s is gone", t.Name, id)
 }

@@ -21,8 +21,17 @@ dir=${2:?a directory}
 port=${3:-19696}
 
 if [ "$cmd" = stop ]; then
-	[ -f "$dir/pid" ] && kill "$(cat "$dir/pid")" 2>/dev/null || true
-	rm -f "$dir/pid"
+	if [ -f "$dir/pid" ]; then
+		pid=$(cat "$dir/pid") # it leads a session of its own: its workers go with it
+		kill -- "-$pid" 2>/dev/null || true
+		i=0
+		while kill -0 -- "-$pid" 2>/dev/null; do
+			i=$((i + 1))
+			[ $i -gt 100 ] && kill -KILL -- "-$pid" 2>/dev/null || true
+			sleep 0.1
+		done
+		rm -f "$dir/pid"
+	fi
 	exit 0
 fi
 
