@@ -67,6 +67,7 @@ func (r *runner) update(h *model.Host) {
 	r.mu.Unlock()
 	if o != nil {
 		r.setDesired(o)
+		o.bind.HostChanged()
 	}
 }
 

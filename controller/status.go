@@ -167,9 +167,13 @@ func (r *runner) addHealth(add func(code, severity, object, text string)) {
 		add("FLOW_REFUSED", opapi.SeverityError, host+" "+f.Bridge, text)
 	}
 	s := o.db.State()
+	connected := map[string]bool{}
 	for _, b := range o.roll.Status() {
-		if s.Connected && s.Applied && !b.Connected {
-			add("SWITCH_DISCONNECTED", opapi.SeverityError, host+" "+b.Bridge, "the bridge does not connect to "+strings.Join(r.c.cfg.Advertise, ", ")+"; it forwards as before, without changes: is that address reachable from the host?")
+		connected[b.Bridge] = b.Connected
+	}
+	for _, name := range r.bridgeNames() {
+		if b, ok := s.Bridge(name); s.Connected && s.Applied && ok && b.Owned && !connected[name] {
+			add("SWITCH_DISCONNECTED", opapi.SeverityError, host+" "+name, "the bridge does not connect to "+strings.Join(r.c.cfg.Advertise, ", ")+"; it forwards as before, without changes: is that address reachable from the host, and do the certificates fit?")
 		}
 	}
 }

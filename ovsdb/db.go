@@ -67,6 +67,9 @@ func New(cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Host, err)
 	}
+	if strings.HasPrefix(cfg.Target, "ssl:") && cfg.TLS == nil {
+		return nil, fmt.Errorf("host %s: the database at %s needs certificates: set ovsdb.tls (cert, key, ca) for penstockd", cfg.Host, cfg.Target)
+	}
 	for _, d := range []struct {
 		v   *time.Duration
 		def time.Duration

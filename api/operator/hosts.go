@@ -37,6 +37,11 @@ func PutHost(tx *store.Tx, h *model.Host) (changed bool, err error) {
 	} else {
 		h.Key = tx.NextKey()
 	}
+	for _, o := range tx.View().Source().List(model.HostsAll, "all") {
+		if x := o.(*model.Host); x.ID != h.ID && h.TunnelIP.IsValid() && x.TunnelIP == h.TunnelIP {
+			return false, fmt.Errorf("host %s: tunnel_ip %s is that of host %s already: packets for one would go to the other", h.ID, h.TunnelIP, x.ID)
+		}
+	}
 	for name := range h.BridgeMappings {
 		if tx.Exists(model.PhysicalNetworks, name) {
 			continue

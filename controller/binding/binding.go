@@ -113,6 +113,16 @@ func (w *Worker) Applied(rev int64) {
 	w.kick()
 }
 
+// HostChanged says that the host's settings changed: VIFs that could not be bound are looked at again.
+func (w *Worker) HostChanged() {
+	w.mu.Lock()
+	for id := range w.problems {
+		w.dirty[id] = struct{}{}
+	}
+	w.mu.Unlock()
+	w.kick()
+}
+
 // RefusalsChanged says that Config.Refused has another answer now.
 func (w *Worker) RefusalsChanged() {
 	now := w.cfg.Refused()
