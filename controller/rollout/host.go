@@ -321,8 +321,8 @@ func (h *Host) sync(ctx context.Context, name string) (told []chan struct{}) {
 	}
 	diff := session.Diff(want, have, name != pipeline.BrInt && name != pipeline.BrTun)
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if b.sess != s {
+		h.mu.Unlock()
 		return nil
 	}
 	told, b.waiters = b.waiters[:asked:asked], b.waiters[asked:]
@@ -350,6 +350,7 @@ func (h *Host) sync(ctx context.Context, name string) (told []chan struct{}) {
 	if b.change.Empty() {
 		b.settle()
 	}
+	h.mu.Unlock()
 	if audit && h.cfg.Audited != nil {
 		h.cfg.Audited(name, drift)
 	}
