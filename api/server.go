@@ -165,6 +165,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	case strings.HasPrefix(path, "/penstock/v1") && s.cfg.Operator != nil:
 		name, status = "operator", http.StatusOK
+		if err := s.operatorMay(req); err != nil {
+			status = s.write(w, nil, err)
+			return
+		}
 		s.cfg.Operator.ServeHTTP(w, req)
 		return
 	case !strings.HasPrefix(path, "/v2.0/") && path != "/v2.0":
@@ -287,6 +291,20 @@ func (s *Server) readBody(w http.ResponseWriter, req *http.Request) ([]byte, err
 		return nil, badRequest("Body contains invalid data")
 	}
 	return buf.Bytes(), nil
+}
+
+// operatorMay reports whether a request may use the operator API: it is for admins.
+func (s *Server) operatorMay(req *http.Request) error {
+	who, err := s.cfg.Auth.Authenticate(req.Context(), req)
+	switch {
+	case err != nil:
+		return err
+	case who == nil:
+		return &Error{Status: http.StatusUnauthorized, Type: "HTTPUnauthorized", Message: "The request you have made requires authentication."}
+	case !who.Admin():
+		return &Error{Status: http.StatusForbidden, Type: "PolicyNotAuthorized", Message: "the operator API is for the role admin"}
+	}
+	return nil
 }
 
 // TrustFrom gives a TrustedHeaders.Front for requests that come from these addresses.

@@ -153,10 +153,14 @@ func must(err error) {
 // client makes the client of the endpoint that the flags name.
 func (a *app) client() (*client.Client, error) {
 	c, err := client.New(a.endpoint, a.timeout)
-	if err == nil && terminal(a.Err) {
+	if err != nil {
+		return nil, err
+	}
+	c.Token = a.Getenv("PENSTOCK_TOKEN")
+	if terminal(a.Err) {
 		c.Progress = progress{a.Err, time.Second}.begin
 	}
-	return c, err
+	return c, nil
 }
 
 // print prints a table, or v for programs.

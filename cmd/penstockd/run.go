@@ -70,7 +70,11 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 		Store: st, Logger: lg.Named("controller"), Registerer: reg, Socket: ofSocket, Advertise: cfg.OpenFlow.Advertise, OVSDBTLS: dbTLS,
 		Settings: settings(cfg.PacketIn), DNSDomain: cfg.Networks.DNSDomain, Version: version.String(),
 	})
-	srv := api.New(api.Config{Store: st, Logger: lg, Networks: nets, Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
+	auth, err := authenticator(cfg.Auth)
+	if err != nil {
+		return err
+	}
+	srv := api.New(api.Config{Store: st, Logger: lg, Auth: auth, Networks: nets, Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
 	mux := http.NewServeMux()
 	mux.Handle("/", srv)
 	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
@@ -119,6 +123,19 @@ func seedHosts(ctx context.Context, st *store.Store, hosts []config.Host) error 
 		return nil
 	})
 	return err
+}
+
+// authenticator says who makes a request; nil, for auth.mode none, takes everybody for the admin.
+func authenticator(a config.Auth) (api.Authenticator, error) {
+	switch a.Mode {
+	case "trusted-headers":
+		fronts, err := a.Prefixes()
+		return api.TrustedHeaders{Front: api.TrustFrom(fronts)}, err
+	case "keystone":
+		k := a.Keystone
+		return &api.Keystone{URL: k.URL, Username: k.Username, Password: k.Password, Project: k.Project, Domain: k.Domain}, nil
+	}
+	return nil, nil
 }
 
 func settings(p config.PacketIn) pipeline.Settings {

@@ -29,6 +29,8 @@ type Client struct {
 	base    *url.URL
 	timeout time.Duration
 	http    *http.Client
+	// Token, if set, is sent as X-Auth-Token: a keystone token.
+	Token string
 	// Progress, if set, is told of each request before it is sent; what it returns is called when the answer is
 	// there.
 	Progress func(what string) (done func())
@@ -99,6 +101,9 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	req.Header.Set("Accept", "application/json")
+	if c.Token != "" {
+		req.Header.Set("X-Auth-Token", c.Token)
+	}
 	if payload != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

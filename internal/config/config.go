@@ -85,6 +85,56 @@ type Physical struct {
 type Auth struct {
 	Mode          string `yaml:"mode" doc:"none, trusted-headers or keystone"`
 	AllowInsecure bool   `yaml:"allow_insecure" doc:"listen beyond loopback without authentication or TLS"`
+	// TrustedFronts are for trusted-headers: whose X-User-Id, X-Project-Id and X-Roles are believed.
+	TrustedFronts []string `yaml:"trusted_fronts" doc:"addresses or prefixes of the fronts whose identity headers are believed"`
+	Keystone      Keystone `yaml:"keystone"`
+}
+
+// Keystone is where tokens are validated, and who may.
+type Keystone struct {
+	URL      string `yaml:"url" doc:"keystone's address, without /v3"`
+	Username string `yaml:"username" doc:"service user who may validate tokens"`
+	Password string `yaml:"password" doc:"that user's password; better in the environment than in a flag"`
+	Project  string `yaml:"project" doc:"that user's project"`
+	Domain   string `yaml:"domain" doc:"domain of that user and project"`
+}
+
+// Prefixes gives the trusted fronts; a bare address is a prefix of its own.
+func (a *Auth) Prefixes() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range a.TrustedFronts {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			addr, aerr := netip.ParseAddr(s)
+			if aerr != nil {
+				return nil, fmt.Errorf("auth.trusted_fronts %q: want an address or ADDRESS/BITS", s)
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+func (a *Auth) check() error {
+	fronts, err := a.Prefixes()
+	switch {
+	case err != nil:
+		return err
+	case a.Mode == "none":
+	case a.Mode == "trusted-headers" && len(fronts) == 0:
+		return errors.New("auth.mode is trusted-headers, but auth.trusted_fronts names nobody: set it to the addresses of the front that checks who asks")
+	case a.Mode == "trusted-headers":
+	case a.Mode == "keystone":
+		for _, x := range []struct{ name, v string }{{"url", a.Keystone.URL}, {"username", a.Keystone.Username}, {"password", a.Keystone.Password}, {"project", a.Keystone.Project}} {
+			if x.v == "" {
+				return fmt.Errorf("auth.mode is keystone, but auth.keystone.%s is not set", x.name)
+			}
+		}
+	default:
+		return fmt.Errorf("auth.mode %q: want none, trusted-headers or keystone", a.Mode)
+	}
+	return nil
 }
 
 // PacketIn bounds what one port may send to the controller, in packets a second.
@@ -107,7 +157,7 @@ func Default() Config {
 		API:      API{Listen: "127.0.0.1:9696"},
 		OpenFlow: OpenFlow{Listen: "127.0.0.1:6653"},
 		Networks: Networks{TenantTypes: []string{"vxlan"}, VXLANRange: "1:16777215", GRERange: "1:16777215", UnderlayMTU: 1500, DNSDomain: "openstacklocal"},
-		Auth:     Auth{Mode: "none"},
+		Auth:     Auth{Mode: "none", Keystone: Keystone{Domain: "Default"}},
 		PacketIn: PacketIn{DHCPPPS: 50, DHCPBurst: 100, ARPPPS: 100, ARPBurst: 200},
 		Log:      Log{Level: "info"},
 	}
@@ -292,10 +342,8 @@ func (c *Config) complete() error {
 			return fmt.Errorf("openflow.advertise %q: want tcp:ADDRESS:PORT, ssl:ADDRESS:PORT or unix:PATH", t)
 		}
 	}
-	switch c.Auth.Mode {
-	case "none", "trusted-headers", "keystone":
-	default:
-		return fmt.Errorf("auth.mode %q: want none, trusted-headers or keystone", c.Auth.Mode)
+	if err := c.Auth.check(); err != nil {
+		return err
 	}
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
