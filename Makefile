@@ -3,7 +3,7 @@ GO       ?= go
 FUZZTIME ?= 3s
 export GO FUZZTIME
 
-.PHONY: build demo test race lint fuzz generate docs bench bench-openflow install-deps clean
+.PHONY: build demo test race lint fuzz generate docs bench bench-openflow api-diff install-deps clean
 build:
 	$(GO) build -o bin/ ./cmd/...
 
@@ -35,6 +35,10 @@ generate docs:
 bench: build bench-openflow
 	scripts/install-deps.sh --bench
 	@status=0; for m in bench/*/main.go; do d=$${m%/main.go}; echo "== $$d" >&2; $(GO) run ./$$d || status=1; done; exit $$status
+
+# The answers of the real neutron-server beside ours, recorded anew (installs it, takes minutes).
+api-diff:
+	scripts/api-diff.sh
 
 # Penstock's codec beside contiv/libOpenflow; one line of JSON.
 bench-openflow:
