@@ -363,6 +363,9 @@ func (b *bridge) settle() {
 	b.status.Groups, b.status.Meters = b.total[1], b.total[2]
 }
 
+// A change of which the switch has refused parts faulty times is no longer sent at once but together flows at a time.
+const faulty, together = 8, 64
+
 type job struct {
 	name string
 	sess Session
@@ -411,7 +414,16 @@ func (h *Host) rollOut(ctx context.Context) {
 
 // apply sends one bridge's part and reports whether the session still stands. What the switch refuses is taken out with its unit and the rest is sent again.
 func (h *Host) apply(ctx context.Context, j job, c *session.Change) bool {
-	for !c.Empty() {
+	for tries := 0; !c.Empty(); tries++ {
+		if tries == faulty && len(c.Set) > together {
+			// Every fault costs the whole change once more: a full table would take minutes.
+			for _, part := range c.Split(together) {
+				if !h.apply(ctx, j, part) {
+					return false
+				}
+			}
+			return true
+		}
 		start := time.Now()
 		tctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 		err := j.sess.Apply(tctx, c)

@@ -350,6 +350,43 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestManyRefused has a table that is full: what fits is in place, and it costs little to find out.
+func TestManyRefused(t *testing.T) {
+	const flows, room = 3000, 500
+	w := newWorld(t, func(c *Config) { c.RetryInterval = time.Hour })
+	sent := 0
+	w.reject = func(b string, c *session.Change) error {
+		sent += len(c.Set)
+		n := len(w.has[b])
+		for k := range c.Set {
+			if _, ok := w.has[b][k]; ok {
+				continue
+			}
+			if n++; n > room {
+				return &session.Rejected{Key: &k, What: "flow", Err: errors.New("TABLE_FULL")}
+			}
+		}
+		return nil
+	}
+	w.up("br-int")
+	var all []pipeline.Flow
+	for i := range flows {
+		all = append(all, flow(i, "a"))
+	}
+	w.waitApplied(w.set(map[string][]pipeline.Flow{"br-int": all}))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.has["br-int"]); n != room {
+		t.Errorf("%d flows in place, there is room for %d", n, room)
+	}
+	if n := len(w.h.Refusals()); n != flows-room {
+		t.Errorf("%d refusals", n)
+	}
+	if sent > 50*flows {
+		t.Errorf("%d flows were sent for %d", sent, flows)
+	}
+}
+
 // TestRefusedGone shows that a refusal goes with what was refused.
 func TestRefusedGone(t *testing.T) {
 	w := newWorld(t, nil)

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 
 	"github.com/penstock/penstock/controller/derive"
@@ -158,6 +160,26 @@ func Diff(want *derive.Desired, have *Installed, shared bool) *Change {
 		}
 	}
 	return c
+}
+
+// Split parts a change that is too faulty to go at once: groups and meters that are set, then flows that are set, at
+// most n at a time and by object, then everything that goes.
+func (c *Change) Split(n int) []*Change {
+	first := NewChange()
+	first.SetGroups, first.SetMeters = c.SetGroups, c.SetMeters
+	flows := sortedFlows(c.Set)
+	slices.SortStableFunc(flows, func(a, b pipeline.Flow) int {
+		return cmp.Compare(a.Cookie&pipeline.CookieOwnerMask, b.Cookie&pipeline.CookieOwnerMask)
+	})
+	out := []*Change{first}
+	for chunk := range slices.Chunk(flows, n) {
+		part := NewChange()
+		for _, f := range chunk {
+			part.Set[f.Key] = f
+		}
+		out = append(out, part)
+	}
+	return append(out, c.Removals())
 }
 
 // Without counts what of c is neither in pending nor known to be refused: what drifted, where c is the difference

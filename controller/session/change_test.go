@@ -87,10 +87,10 @@ func random(r *rand.Rand) *derive.BridgeDelta {
 func TestMerge(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		one, merged, then, parts := empty(), empty(), empty(), empty()
+		one, merged, then, parts, split := empty(), empty(), empty(), empty(), empty()
 		start := NewChange()
 		start.Merge(random(r))
-		for _, x := range []*content{one, merged, then, parts} {
+		for _, x := range []*content{one, merged, then, parts, split} {
 			x.apply(start)
 		}
 		all, first, second := NewChange(), NewChange(), NewChange()
@@ -112,7 +112,13 @@ func TestMerge(t *testing.T) {
 		then.apply(first)
 		parts.apply(all.Additions())
 		parts.apply(all.Removals())
-		for name, x := range map[string]*content{"merged": merged, "then": then, "in two steps": parts} {
+		for _, p := range all.Split(3) {
+			split.apply(p)
+			if len(p.Set) > 3 {
+				t.Fatalf("a part of %d flows", len(p.Set))
+			}
+		}
+		for name, x := range map[string]*content{"merged": merged, "then": then, "in two steps": parts, "split": split} {
 			if !x.equal(one) {
 				t.Fatalf("seed %d, %s: %v, want %v", seed, name, x, one)
 			}

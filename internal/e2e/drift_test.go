@@ -215,7 +215,7 @@ func TestCleanup(t *testing.T) {
 	vms := []*vm{e.vm("a", net1, "10.0.0.11", nil).with(), e.vm("b", net1, "10.0.0.12", object{"port_security_enabled": false}).with(), e.vm("c", net2, "10.0.0.11", nil).with()}
 	vms[1].Run("ip", "link", "set", "eth0", "address", "02:00:00:00:0c:01")
 	vms[1].SetIP("10.0.0.99/24", "")
-	vms[1].pings(vms[0].IP)
+	vms[0].pings("10.0.0.99")
 	e.learned("02:00:00:00:0c:01")
 	for _, v := range vms { // the ports first, one VIF stays until the end
 		e.delete("port", v.Port["id"])

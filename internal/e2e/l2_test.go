@@ -128,7 +128,7 @@ func TestLearning(t *testing.T) {
 		t.Fatal("a frame to an unknown MAC was not flooded")
 	}
 
-	v.pings(a.IP)
+	a.pings("10.0.0.99") // and not the other way: a's security group lets in only what it knows
 	f := e.learned(mac)
 	if f.Host != "h1" || f.NetworkID != n["id"] || f.PortID != v.Port["id"] || f.PortName != "bridge" {
 		t.Errorf("fdb: %+v", f)
