@@ -1,0 +1,132 @@
+package controller
+
+import (
+	"context"
+	"net"
+	"net/http/httptest"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/opapi"
+	"github.com/penstock/penstock/pipeline"
+	"github.com/penstock/penstock/sim"
+	"github.com/penstock/penstock/store/storetest"
+)
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// TestRun runs a whole controller with a simulated host: a port becomes ACTIVE, a second controller after the first
+// sends nothing, an audit mends what was lost, and with the context every goroutine ends.
+func TestRun(t *testing.T) {
+	st := storetest.New(t)
+	host, err := sim.NewHost("h1", sim.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(host.Close)
+	port := &model.Port{Meta: model.Meta{ID: "p1", Name: "web", Key: 12}, NetworkID: "n1", AdminStateUp: true, MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 1},
+		FixedIPs: []model.FixedIP{{Address: netip.MustParseAddr("10.0.0.5")}}}
+	storetest.Put(t, st, &model.Host{Meta: model.Meta{ID: "h1", Name: "h1", Key: 10}, OVSDB: host.OVSDB()},
+		&model.Network{Meta: model.Meta{ID: "n1", Name: "blue", Key: 11}, AdminStateUp: true}, port)
+	addr := ""
+	run := func() (c *Controller, stop func()) {
+		t.Helper()
+		listen := "127.0.0.1:0"
+		if addr != "" {
+			listen = addr // the bridges know it
+		}
+		l, err := net.Listen("tcp", listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = l.Addr().String()
+		c = New(Config{Store: st, Logger: zap.NewNop(), Registerer: prometheus.NewRegistry(), Settings: pipeline.DefaultSettings(),
+			Socket: l, Advertise: []string{"tcp:" + addr}})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		stop = func() {
+			t.Helper()
+			cancel()
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Errorf("Run: %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("Run does not end")
+			}
+		}
+		eventually(t, "readiness", c.Ready)
+		return c, stop
+	}
+	synced := func(c *Controller) bool {
+		h := c.Hosts()
+		for _, b := range h[0].Bridges {
+			if !b.Connected || !b.Synced || b.FlowsInstalled != b.FlowsDesired {
+				return false
+			}
+		}
+		return len(h[0].Bridges) > 0
+	}
+	before := runtime.NumGoroutine()
+	c, stop := run()
+	sw, err := host.WaitBridge(t.Context(), "br-int")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Plug(sim.VIF{Name: "tap1", IfaceID: "p1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := host.WaitInstalled(t.Context(), "tap1"); err != nil {
+		t.Fatal(err)
+	}
+	if s := st.View().Status("p1"); s != model.StatusActive {
+		t.Errorf("status %s", s)
+	}
+	eventually(t, "all bridges to be in sync", func() bool { return synced(c) })
+	flows := len(sw.Flows())
+	if flows < 20 {
+		t.Errorf("%d flows", flows)
+	}
+	// A name changes no flow; it is derived all the same.
+	renamed := *port
+	renamed.Name = "renamed"
+	rev := storetest.Put(t, st, &renamed)
+	eventually(t, "the new name to be derived", func() bool { return c.Status(t.Context(), nil).Derived >= rev })
+	stop()
+
+	mods := sw.Stats().FlowMods
+	c, stop = run()
+	eventually(t, "all bridges to be in sync again", func() bool { return synced(c) })
+	if n := sw.Stats().FlowMods - mods; n != 0 {
+		t.Errorf("a second controller sent %d flow-mods", n)
+	}
+	w := httptest.NewRecorder()
+	c.Operator(nil).ServeHTTP(w, httptest.NewRequest("POST", opapi.PathAudit+"?host=nobody", nil))
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "nobody") {
+		t.Errorf("audit of no host: %d %s", w.Code, w.Body)
+	}
+	got, err := c.Audit(t.Context(), "h1")
+	if err != nil || len(got) != 2 || got[0].Repaired+got[1].Repaired != 0 {
+		t.Errorf("audit: %+v %v", got, err)
+	}
+	sw.Wipe() // all is lost: the session ends, the next one brings it back
+	eventually(t, "the flows to come back", func() bool { return len(sw.Flows()) == flows && synced(c) })
+	stop()
+	eventually(t, "all goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 }) // the simulated switches' own
+}
