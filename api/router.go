@@ -223,9 +223,16 @@ func (c *call) setGateway(r *model.Router, v any) error {
 	if err != nil {
 		return err
 	}
-	r.GatewayNetwork, r.GatewayPort, r.EnableSNAT = id, model.PortID(p.ID), snat
+	zone, err := c.tx.AllocNumber(routerZones, model.FirstRouterZone, model.LastRouterZone)
+	if err != nil {
+		return err
+	}
+	r.GatewayNetwork, r.GatewayPort, r.EnableSNAT, r.Zone = id, model.PortID(p.ID), snat, uint16(zone)
 	return nil
 }
+
+// routerZones is the number space of the routers' conntrack zones.
+const routerZones = "routerzone"
 
 func overlaps(a, b *model.Subnet) *Error {
 	return badResource("router", "Cidr %s of subnet %s overlaps with cidr %s of subnet %s", a.CIDR, a.ID, b.CIDR, b.ID)
@@ -243,7 +250,10 @@ func (c *call) clearGateway(r *model.Router) error {
 	if p, ok := c.view().Port(r.GatewayPort); ok {
 		c.releasePort(p)
 	}
-	r.GatewayNetwork, r.GatewayPort, r.EnableSNAT = "", "", true
+	if r.Zone != 0 {
+		c.tx.FreeNumber(routerZones, uint32(r.Zone))
+	}
+	r.GatewayNetwork, r.GatewayPort, r.EnableSNAT, r.Zone = "", "", true, 0
 	return nil
 }
 

@@ -12,9 +12,11 @@ type Router struct {
 	GatewayNetwork NetworkID `json:"gateway_network,omitempty"`
 	GatewayPort    PortID    `json:"gateway_port,omitempty"`
 	EnableSNAT     bool      `json:"enable_snat"`
-	Routes         []Route   `json:"routes,omitempty"` // sorted by destination and next hop
-	Distributed    bool      `json:"distributed,omitempty"`
-	HA             bool      `json:"ha,omitempty"`
+	// Zone is the router's conntrack zone on every host, given with the gateway.
+	Zone        uint16  `json:"zone,omitempty"`
+	Routes      []Route `json:"routes,omitempty"` // sorted by destination and next hop
+	Distributed bool    `json:"distributed,omitempty"`
+	HA          bool    `json:"ha,omitempty"`
 }
 
 // FloatingIP is an address of an external network that stands for a fixed IP of a port.

@@ -1,6 +1,10 @@
 package model
 
-import "net/netip"
+import (
+	"hash/fnv"
+	"math"
+	"net/netip"
+)
 
 // Interface is one IPv4 address of a router on a network.
 type Interface struct {
@@ -154,3 +158,133 @@ func (v View) InnerNetworks(router string) (out []NetworkID) {
 	}
 	return out
 }
+
+// GatewayMAC is the MAC address by which a router's gateway host is sent what leaves to the external network, on every
+// inner network: locally administered, and the router's key.
+func (r *Router) GatewayMAC() MAC {
+	return MAC{0x0e, 0x50, byte(r.Key >> 24), byte(r.Key >> 16), byte(r.Key >> 8), byte(r.Key)}
+}
+
+// The conntrack zones of routers, the same on every host. The slots of a host's ports end below.
+const (
+	FirstRouterZone = 0xc000
+	LastRouterZone  = 0xffff
+)
+
+// HostList lists all configured hosts, sorted by name.
+func (v View) HostList() []*Host { return list[*Host](v, HostsAll, "all") }
+
+// reaches says whether a host has a way into a network, and whether that is a physical one.
+func reaches(n *Network, h *Host) (any, physical bool) {
+	for _, s := range n.Segments {
+		switch s.Type {
+		case NetworkFlat, NetworkVLAN:
+			if h.BridgeMappings[s.PhysicalNetwork] != "" {
+				return true, true
+			}
+		case NetworkVXLAN, NetworkGRE:
+			any = any || h.TunnelIP.Is4()
+		}
+	}
+	return any, false
+}
+
+// GatewayHost is the host where a router meets its external network: by rendezvous hashing over zones, racks and hosts
+// (the host tags of these names), each weighing as many hosts as it has, so that a host that comes or goes moves only its
+// share. Hosts that are dead or being drained are left out, unless all are.
+func (v View) GatewayHost(r *Router) (HostName, bool) {
+	n, ok := v.Network(r.GatewayNetwork)
+	if !ok {
+		return "", false
+	}
+	var alive, all []*Host
+	for _, h := range v.HostList() {
+		if yes, _ := reaches(n, h); yes {
+			all = append(all, h)
+			if s, ok := v.HostState(HostName(h.ID)); ok && s.Alive && !h.Draining {
+				alive = append(alive, h)
+			}
+		}
+	}
+	if len(alive) == 0 {
+		alive = all
+	}
+	for _, tag := range []string{"zone", "rack"} {
+		alive = rendezvous(r.ID, alive, func(h *Host) string { return h.HostTags[tag] })
+	}
+	if alive = rendezvous(r.ID, alive, func(h *Host) string { return h.ID }); len(alive) == 0 {
+		return "", false
+	}
+	return HostName(alive[0].ID), true
+}
+
+// rendezvous keeps the hosts of the domain that wins for an id (highest random weight).
+func rendezvous(id string, hosts []*Host, domain func(*Host) string) []*Host {
+	domains := map[string][]*Host{}
+	for _, h := range hosts {
+		domains[domain(h)] = append(domains[domain(h)], h)
+	}
+	best, top := "", math.Inf(-1)
+	for d, in := range domains {
+		f := fnv.New64a()
+		f.Write([]byte(id + "/" + d))
+		x := f.Sum64() // mixed further: fnv's low entropy in short inputs shows in its high bits
+		x ^= x >> 33
+		x *= 0xff51afd7ed558ccd
+		x ^= x >> 33
+		x *= 0xc4ceb9fe1a85ec53
+		x ^= x >> 33
+		if s := -float64(len(in)) / math.Log((float64(x>>11)+0.5)/(1<<53)); s > top || s == top && d < best {
+			best, top = d, s
+		}
+	}
+	return domains[best]
+}
+
+// FloatingHost is the host that a floating IP is on: its port's, if that has the external network's physical network,
+// else the router's gateway host.
+func (v View) FloatingHost(f *FloatingIP) (HostName, bool) {
+	r, ok := v.Router(f.RouterID)
+	p, ok2 := v.Port(f.PortID)
+	n, ok3 := v.Network(f.NetworkID)
+	if !ok || !ok2 || !ok3 || r.GatewayNetwork != f.NetworkID {
+		return "", false
+	}
+	if b, ok := v.Place(p); ok {
+		if h, ok := v.Host(b.Host); ok {
+			if _, physical := reaches(n, h); physical {
+				return b.Host, true
+			}
+		}
+	}
+	return v.GatewayHost(r)
+}
+
+// HeldOn is the host that answers for the port of a router's gateway or of a floating IP.
+func (v View) HeldOn(p *Port) (HostName, bool) {
+	switch p.DeviceOwner {
+	case OwnerRouterGateway:
+		if r, ok := v.Router(p.DeviceID); ok && string(r.GatewayPort) == p.ID {
+			return v.GatewayHost(r)
+		}
+	case OwnerFloatingIP:
+		if f, ok := first[*FloatingIP](v, FloatingIPsByHolder, p.ID); ok {
+			return v.FloatingHost(f)
+		}
+	}
+	return "", false
+}
+
+// FloatingIPsAt lists a router's floating IPs that stand for an inner address, sorted by id.
+func (v View) FloatingIPsAt(router string, fixed netip.Addr) []*FloatingIP {
+	return list[*FloatingIP](v, FloatingIPsByFixed, JoinKey(router, fixed.String()))
+}
+
+// FloatingIPsByFixed is router/address, of the inner address that a floating IP stands for.
+var FloatingIPsByFixed = index(FloatingIPs, "fixed", func(o Object) []string {
+	f := o.(*FloatingIP)
+	if f.RouterID == "" || !f.FixedIP.IsValid() {
+		return nil
+	}
+	return one(f.RouterID, f.FixedIP.String())
+})

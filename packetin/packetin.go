@@ -34,6 +34,9 @@ type Out struct {
 	Data []byte
 	// Port is the OpenFlow port to send it out of.
 	Port uint32
+	// Net, if not 0, is the key of the network that the frame is switched in, as if a port of this host had sent it;
+	// Port does not count then.
+	Net uint32
 }
 
 // FactKind says what a Fact is about.
@@ -83,6 +86,12 @@ func (r *Result) Send(port uint32, frame []byte) {
 	if n := len(r.buf); len(frame) > 0 && cap(r.buf)-n >= len(frame) && &r.buf[n : n+1][0] == &frame[0] {
 		r.buf = r.buf[:n+len(frame)]
 	}
+}
+
+// SendInto is Send for a frame that is to be switched in the network with a key.
+func (r *Result) SendInto(net uint32, frame []byte) {
+	r.Send(0, frame)
+	r.Out[len(r.Out)-1].Net = net
 }
 
 // Ignore sets the outcome of a packet that is not answered and gives why as the handler's error (nil for

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/penstock/penstock/openflow"
 )
@@ -51,7 +52,7 @@ func (t *Table) checkActions(acts []openflow.Action) error {
 		case openflow.GotoTable:
 			err = t.leadsTo("goto", t.Next, a.Table)
 		case openflow.Resubmit:
-			err = t.leadsTo("resubmit", append(t.Resubmit, t.MissCalls...), a.Table)
+			err = t.leadsTo("resubmit", slices.Concat(t.Resubmit, t.MissCalls, t.Back), a.Table)
 		case openflow.Learn:
 			err = t.checkLearn(a)
 		case openflow.Clone:

@@ -57,6 +57,7 @@ func (t *Table) document(b *strings.Builder, examples map[uint16]string) {
 	item("Writes", writes)
 	item("Goes to", tableNames(t.Next))
 	item("Consults", tableNames(append(t.Resubmit[:len(t.Resubmit):len(t.Resubmit)], without(t.MissCalls, t.Resubmit)...)))
+	item("Goes back to", tableNames(t.Back))
 	item("Learns into", tableNames(t.Learns))
 	switch {
 	case t.Learned:

@@ -46,6 +46,9 @@ type Table struct {
 	Match, Write []*Field
 	// Next lists the tables that flows here may go to; Resubmit those they may call and come back from.
 	Next, Resubmit []*Table
+	// Back lists the tables before this one that flows here may send a packet to again. Each such flow owes a reason why
+	// that ends: a TTL that was decremented.
+	Back []*Table
 	// Miss is where a packet goes that no flow matches: nil drops it.
 	Miss *Table
 	// MissCalls are tables consulted (resubmit) on the way to Miss.

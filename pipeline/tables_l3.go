@@ -23,7 +23,7 @@ var (
 	RouteOut = &Table{
 		ID: 35, Role: RoleInt, Name: "route_out",
 		Doc:   "Forwards: one TTL less, from the router's MAC on the next network; to the controller where the next hop's MAC is not known.",
-		Match: []*Field{Router, Net, EthType, Resolved}, Write: []*Field{EthSrc, NoPort, Punt}, Next: []*Table{NATOut, L2Lookup, PuntTable},
+		Match: []*Field{Router, Net, EthType, Resolved}, Write: []*Field{EthSrc, NoPort, Remote, Punt}, Next: []*Table{NATOut, L2Lookup, PuntTable},
 	}
 	Neighbours = &Table{
 		ID: 34, Role: RoleInt, Name: "neighbours",
@@ -49,7 +49,7 @@ var (
 	RouteSelf = &Table{
 		ID: 30, Role: RoleInt, Name: "route_self",
 		Doc:   "What is for the router itself, and what may not go on: answers ping, sends the rest to the controller.",
-		Match: []*Field{Router, Remote, EthType, IPTTL, IPProto, ICMPTyp, IPv4Dst},
+		Match: []*Field{Router, Net, Remote, EthType, IPTTL, IPProto, ICMPTyp, IPv4Dst},
 		Write: []*Field{Stash, EthSrc, EthDst, IPv4Src, IPv4Dst, ICMPTyp, IPTTL, NoPort, Remote, Punt},
 		Next:  []*Table{Route, PuntTable, Uplink}, Miss: Route,
 	}
@@ -71,6 +71,20 @@ var (
 var (
 	RouteThis    = RouteIn.Rule(200, 100, "a packet to the router's MAC is routed on the host where it is")
 	RouteNothing = RouteIn.Rule(201, 50, "what is to the router's MAC and not routed here ends")
+	RouteCentral = RouteIn.Rule(202, 100, "a packet that another host sends to the gateway host is routed here")
+	RouteBack    = RouteIn.Rule(203, 100, "a packet from the external network to the router or a floating IP")
+	ARPOutside   = RouteIn.Rule(204, 100, "an ARP request from outside for the router's address or a floating IP is answered, and teaches the asker's")
+	ARPLearn     = RouteIn.Rule(221, 100, "an ARP reply from outside teaches its sender's address")
+	Untranslate  = NATIn.Rule(222, 100, "what answers a connection that was translated")
+	FloatingIn   = NATIn.Rule(223, 100, "a floating IP becomes the address that it stands for")
+	FloatingHere = Exit.Rule(224, 110, "what has a floating IP here leaves here")
+	ExitHere     = Exit.Rule(225, 100, "on the gateway host: straight on")
+	ExitThere    = Exit.Rule(226, 100, "elsewhere: to the gateway host")
+	FloatingOut  = NATOut.Rule(227, 110, "the address that a floating IP stands for becomes the floating IP, from its MAC")
+	Translate    = NATOut.Rule(228, 100, "any other source becomes the router's address")
+	ForwardOut   = RouteOut.Rule(218, 100, "on into the external network")
+	GatewayAway  = L2Lookup.Rule(229, 105, "a frame to what another host holds: the router's gateway, a floating IP")
+	PuntRemote   = PuntTable.Rule(230, 90, "a packet of a router that came from elsewhere, to the controller")
 	SelfPing     = RouteSelf.Rule(205, 120, "an echo request to one of the router's addresses is answered")
 	SelfOther    = RouteSelf.Rule(206, 110, "all else to the router goes to the handler")
 	TTLExpired   = RouteSelf.Rule(207, 100, "a packet that may not be forwarded any more goes to the handler")
@@ -81,8 +95,8 @@ var (
 	NeighbourIs  = Neighbours.Rule(216, 100, "a MAC address learned from ARP")
 	Forward      = RouteOut.Rule(217, 100, "on into an inner network")
 	NoNeighbour  = RouteOut.Rule(219, 50, "a packet whose next hop's MAC is not known goes to the handler")
-	ToRouter     = L2Lookup.Rule(220, 100, "a frame from one router to another, or back into the same, is routed again")
+	ToRouter     = L2Lookup.Rule(220, 110, "a frame from one router to another, or back into the same, is routed again")
 )
 
 // Routing comes before l2_lookup; this is the one way back.
-func init() { L2Lookup.Resubmit = append(L2Lookup.Resubmit, RouteIn) }
+func init() { L2Lookup.Back = []*Table{RouteIn} }

@@ -16,7 +16,7 @@ func memberSpace(h model.HostName, leaf uint32) string {
 // Bind writes a new binding within a transaction, with the numbers that a bound port needs: its slot on the host
 // and its place in one of the network's flood leaves there, a new leaf being opened when all are full.
 func Bind(tx *Tx, b *model.Binding) error {
-	slot, err := tx.AllocNumber(slotSpace(b.Host), 1, 0xffff)
+	slot, err := tx.AllocNumber(slotSpace(b.Host), 1, model.FirstRouterZone-1)
 	if err != nil {
 		return fmt.Errorf("host %s has as many ports as it can: %w", b.Host, err)
 	}

@@ -35,6 +35,8 @@ const (
 // it returns and never blocks; an error means that the packet was not sent.
 type Sender interface {
 	SendPacket(outPort uint32, frame []byte) error
+	// SendInto is SendPacket for a frame that is to be switched in a network.
+	SendInto(netKey uint32, frame []byte) error
 }
 
 // Config is what a Dispatcher is made of.
@@ -116,7 +118,13 @@ func (d *Dispatcher) handle(h *handler, s Sender, w *work) {
 			zap.Uint32("port_key", w.in.PortKey), zap.String("outcome", r.Outcome), zap.Error(err))
 	}
 	for _, o := range r.Out {
-		if s.SendPacket(o.Port, o.Data) != nil {
+		var err error
+		if o.Net != 0 {
+			err = s.SendInto(o.Net, o.Data)
+		} else {
+			err = s.SendPacket(o.Port, o.Data)
+		}
+		if err != nil {
 			h.count(d, OutcomeSendFull)
 		}
 	}

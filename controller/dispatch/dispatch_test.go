@@ -33,6 +33,8 @@ func (s *sender) SendPacket(port uint32, frame []byte) error {
 	return nil
 }
 
+func (s *sender) SendInto(net uint32, frame []byte) error { return s.SendPacket(net<<16, frame) }
+
 // counts reads penstock_packet_ins_total as handler/outcome=value.
 func counts(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 	t.Helper()
@@ -133,3 +135,4 @@ func TestAllocations(t *testing.T) {
 type null struct{}
 
 func (null) SendPacket(uint32, []byte) error { return nil }
+func (null) SendInto(uint32, []byte) error   { return nil }

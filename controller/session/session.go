@@ -54,6 +54,13 @@ func (s *Session) SendPacket(outPort uint32, frame []byte) error {
 	return err
 }
 
+// SendInto has a frame switched in a network, as if a port of this host had sent it. It implements dispatch.Sender.
+func (s *Session) SendInto(netKey uint32, frame []byte) error {
+	acts := [2]openflow.Action{pipeline.Net.Load(uint64(netKey)), pipeline.Call(pipeline.L2Lookup)}
+	_, err := s.conn.TrySend(&openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Actions: acts[:], Data: frame})
+	return err
+}
+
 // Flows reads flows with their statistics; f is called for each. What this library cannot read is left out and
 // counted.
 func (s *Session) Flows(ctx context.Context, req openflow.FlowRequest, f func(*openflow.Flow)) error {

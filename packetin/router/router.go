@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/packetin"
+	"github.com/penstock/penstock/packetin/arp"
 	"github.com/penstock/penstock/packetin/frame"
 	"github.com/penstock/penstock/packetin/icmp"
 )
@@ -19,6 +20,7 @@ const (
 	OutcomeTTL         = "ttl-exceeded"
 	OutcomeNoRoute     = "net-unreachable"
 	OutcomeNoNeighbour = "host-unreachable"
+	OutcomeAsked       = "asked" // for the next hop's MAC
 	OutcomePort        = "port-unreachable"
 	OutcomeProtocol    = "protocol-unreachable"
 	OutcomeSilent      = "ignored-no-error-allowed" // RFC 1812 4.3.2.7
@@ -27,7 +29,7 @@ const (
 
 // Outcomes lists every outcome that Handle may give.
 func Outcomes() []string {
-	return []string{OutcomeReply, OutcomeTTL, OutcomeNoRoute, OutcomeNoNeighbour, OutcomePort, OutcomeProtocol, OutcomeSilent, OutcomeNoRouter,
+	return []string{OutcomeReply, OutcomeTTL, OutcomeNoRoute, OutcomeNoNeighbour, OutcomeAsked, OutcomePort, OutcomeProtocol, OutcomeSilent, OutcomeNoRouter,
 		packetin.OutcomeMalformed, packetin.OutcomeTruncated, packetin.OutcomeUnknownPort}
 }
 
@@ -44,7 +46,7 @@ func Handle(v model.View, in *packetin.Packet, r *packetin.Result) error {
 	if !ok {
 		return r.Ignore(packetin.OutcomeUnknownPort, fmt.Errorf("router: no port has key %d", in.PortKey))
 	}
-	rt, from, ok := routerOf(v, asker, eth.Dst)
+	rt, from, ok := routerOf(v, asker, &eth)
 	if !ok {
 		return r.Ignore(OutcomeNoRouter, fmt.Errorf("router: no router has %s on network %s", eth.Dst, asker.NetworkID))
 	}
@@ -53,18 +55,69 @@ func Handle(v model.View, in *packetin.Packet, r *packetin.Result) error {
 	if self(v, rt, dst) {
 		return toSelf(in, &eth, from, proto, r)
 	}
-	_, routed := v.HopTo(rt, dst)
+	hop, routed := v.HopTo(rt, dst)
 	switch {
 	case ttl <= 1:
 		return refuse(in, from, icmp.TTLExceeded, OutcomeTTL, r)
 	case !routed:
 		return refuse(in, from, icmp.NetUnreachable, OutcomeNoRoute, r)
 	}
+	ask(v, rt, &hop, asker, netip.AddrFrom4([4]byte(p[12:16])), dst, r)
+	if hop.Via.External {
+		r.Outcome = OutcomeAsked
+		return nil // its sender tries again: the answer is a flow
+	}
 	return refuse(in, from, icmp.HostUnreachable, OutcomeNoNeighbour, r)
 }
 
-// routerOf finds the router by the MAC that a packet of a port was sent to, and its interface there.
-func routerOf(v model.View, asker *model.Port, mac model.MAC) (*model.Router, icmp.Interface, bool) {
+// ask sends an ARP request for the next hop into its network. Outside, a packet with a floating IP asks for itself: the
+// answer comes to the host that holds it.
+func ask(v model.View, rt *model.Router, hop *model.Hop, asker *model.Port, src, dst netip.Addr, r *packetin.Result) {
+	n, ok := v.Network(hop.Via.Port.NetworkID)
+	if !ok {
+		return
+	}
+	if hop.NextHop.IsValid() {
+		dst = hop.NextHop
+	}
+	mac, addr := hop.Via.Port.MAC, hop.Via.Addr
+	if hop.Via.External {
+		for _, f := range v.FloatingIPsAt(rt.ID, src) {
+			if p, ok := v.Port(f.HolderPort); ok {
+				mac, addr = p.MAC, f.Address
+			}
+		}
+	}
+	b := r.Buffer(frame.EthernetLen + arp.Len)
+	b = frame.AppendEthernet(b, model.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, mac, nil, frame.TypeARP)
+	r.SendInto(n.Key, (&arp.Packet{Op: arp.OpRequest, SenderMAC: mac, SenderIP: addr, TargetIP: dst}).Append(b))
+}
+
+// face is the interface that answers, and the network where the answer goes; 0 for straight back to the port.
+type face struct {
+	icmp.Interface
+	net uint32
+}
+
+// routerOf finds the router by the MAC that a packet of a port was sent to, and its interface there. The asker is a router's
+// gateway port for packets that came from elsewhere: of other hosts, or from outside.
+func routerOf(v model.View, asker *model.Port, eth *frame.Ethernet) (*model.Router, face, bool) {
+	mac := eth.Dst
+	if asker.DeviceOwner == model.OwnerRouterGateway {
+		rt, ok := v.Router(asker.DeviceID)
+		if !ok {
+			return nil, face{}, false
+		}
+		src := netip.AddrFrom4([4]byte(eth.Payload[12:16]))
+		for _, i := range v.Interfaces(rt) {
+			if i.External == (mac != rt.GatewayMAC()) && (i.External || i.Subnet.CIDR.Contains(src)) {
+				if n, ok := v.Network(i.Port.NetworkID); ok {
+					return rt, face{icmp.Interface{MAC: i.Port.MAC, Addr: netip.PrefixFrom(i.Addr, i.Subnet.CIDR.Bits())}, n.Key}, true
+				}
+			}
+		}
+		return nil, face{}, false
+	}
 	for _, p := range v.PortsByMACOf(asker.NetworkID, mac) {
 		if !model.IsRouterInterface(p.DeviceOwner) && p.DeviceOwner != model.OwnerRouterGateway {
 			continue
@@ -75,11 +128,11 @@ func routerOf(v model.View, asker *model.Port, mac model.MAC) (*model.Router, ic
 		}
 		for _, i := range v.Interfaces(rt) {
 			if i.Port.ID == p.ID {
-				return rt, icmp.Interface{MAC: mac, Addr: netip.PrefixFrom(i.Addr, i.Subnet.CIDR.Bits())}, true
+				return rt, face{Interface: icmp.Interface{MAC: mac, Addr: netip.PrefixFrom(i.Addr, i.Subnet.CIDR.Bits())}}, true
 			}
 		}
 	}
-	return nil, icmp.Interface{}, false
+	return nil, face{}, false
 }
 
 func self(v model.View, rt *model.Router, a netip.Addr) bool {
@@ -92,7 +145,7 @@ func self(v model.View, rt *model.Router, a netip.Addr) bool {
 }
 
 // toSelf refuses what is to a router's address; flows answer ping, but for fragments.
-func toSelf(in *packetin.Packet, eth *frame.Ethernet, from icmp.Interface, proto uint8, r *packetin.Result) error {
+func toSelf(in *packetin.Packet, eth *frame.Ethernet, from face, proto uint8, r *packetin.Result) error {
 	switch proto {
 	case frame.ProtoUDP, protoTCP:
 		return refuse(in, from, icmp.PortUnreachable, OutcomePort, r)
@@ -102,7 +155,7 @@ func toSelf(in *packetin.Packet, eth *frame.Ethernet, from icmp.Interface, proto
 			return r.Ignore(OutcomeSilent, nil)
 		}
 		b := r.Buffer(frame.EthernetLen + len(eth.Tags) + frame.IPv4Len + len(ip.Payload))
-		r.Send(in.InPort, icmp.AppendEchoReply(b, eth, &ip))
+		from.send(in, r, icmp.AppendEchoReply(b, eth, &ip))
 		r.Outcome = OutcomeReply
 		return nil
 	}
@@ -111,13 +164,22 @@ func toSelf(in *packetin.Packet, eth *frame.Ethernet, from icmp.Interface, proto
 
 const protoTCP = 6
 
+// send answers on the way that the packet came.
+func (f *face) send(in *packetin.Packet, r *packetin.Result, b []byte) {
+	if f.net != 0 {
+		r.SendInto(f.net, b)
+	} else {
+		r.Send(in.InPort, b)
+	}
+}
+
 // refuse tells the sender why its packet is not forwarded, if that may be told.
-func refuse(in *packetin.Packet, from icmp.Interface, e icmp.Error, outcome string, r *packetin.Result) error {
-	b, err := icmp.AppendError(r.Buffer(640), from, in.Data, e)
+func refuse(in *packetin.Packet, from face, e icmp.Error, outcome string, r *packetin.Result) error {
+	b, err := icmp.AppendError(r.Buffer(640), from.Interface, in.Data, e)
 	if err != nil {
 		return r.Ignore(OutcomeSilent, err)
 	}
-	r.Send(in.InPort, b)
+	from.send(in, r, b)
 	r.Outcome = outcome
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/penstock/penstock/openflow"
 	"github.com/penstock/penstock/pipeline"
 	"github.com/penstock/penstock/pipeline/l3"
+	"github.com/penstock/penstock/pipeline/nat"
 	"github.com/penstock/penstock/pipeline/secgroup"
 )
 
@@ -31,11 +32,14 @@ var (
 	Port = &pipeline.Kind{Name: "port", Order: 21, Shared: true, Derive: port}
 	// KnownSource is a port in a network in which MACs are learned: its own need not be.
 	// Reach is what a host needs because routers lead there.
-	Reach = l3.Reach(LocalNetwork, nil)
+	Reach = l3.Reach(LocalNetwork, NAT.LocalRouter)
+	// NAT are the kinds of what passes between routers and external networks.
+	NAT         = nat.New(LocalNetwork, tunnelMAC)
 	KnownSource = &pipeline.Kind{Name: "known-source", Order: 22, Shared: true, Derive: knownSource}
 )
 
 func root(_ model.View, _ pipeline.Switch, _ string, out *pipeline.Out) {
+	out.NeedEach(pipeline.Each{Index: model.RoutersGated, Key: "all", Kind: NAT.Place})
 	out.NeedEach(pipeline.Each{Index: model.HostsAll, Key: "all", Kind: Host, ID: func(model.Object) string { return "" },
 		HostOf: func(o model.Object) model.HostName { return model.HostName(o.ObjectID()) }})
 }
@@ -55,6 +59,7 @@ func host(v model.View, sw pipeline.Switch, _ string, out *pipeline.Out) {
 		pipeline.Goto(pipeline.Learn))
 	secgroup.Host(out)
 	l3.Host(out)
+	nat.Host(sw, out)
 	out.Need(Reach, sw.Host, "")
 	overlay(h, out)
 	for _, br := range h.Bridges() {

@@ -24,6 +24,7 @@ func localPort(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
 		return
 	}
 	out.Need(LocalNetwork, sw.Host, string(p.NetworkID))
+	out.NeedEach(pipeline.Each{Index: model.FloatingIPsByPort, Key: p.ID, Kind: NAT.FloatingIP, Host: sw.Host})
 	if !p.AdminStateUp || !n.AdminStateUp {
 		return
 	}

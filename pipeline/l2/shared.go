@@ -74,7 +74,8 @@ func port(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 		return
 	}
 	place, placed := v.Place(p)
-	if !placed && !own(p.DeviceOwner) {
+	heldOn, held := v.HeldOn(p)
+	if !placed && !held && !own(p.DeviceOwner) {
 		return
 	}
 	out.For(model.Ports, p.Key)
@@ -83,6 +84,10 @@ func port(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 	switch {
 	case model.IsRouterInterface(p.DeviceOwner) && !placed:
 		l3.Interface(net, p.MAC, out)
+	case held:
+		// The host that holds it has a flow above this one.
+		out.Add(pipeline.KnownMAC, to, pipeline.OutPort.Load(pipeline.Away), pipeline.Goto(pipeline.IngressACL))
+		tunnelTo(v, n, p, heldOn, out)
 	case !placed:
 		out.Add(pipeline.NoListener, to)
 	case !p.AdminStateUp:

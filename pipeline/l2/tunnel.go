@@ -55,6 +55,11 @@ func overlay(h *model.Host, out *pipeline.Out) {
 
 // tunnelTo sends what is for a port to its host, if the overlay is how that host has the network.
 func tunnelTo(v model.View, n *model.Network, p *model.Port, host model.HostName, out *pipeline.Out) {
+	tunnelMAC(v, n, p.MAC, host, out)
+}
+
+// tunnelMAC is tunnelTo by MAC address.
+func tunnelMAC(v model.View, n *model.Network, mac model.MAC, host model.HostName, out *pipeline.Out) {
 	mark, ok := overlayMark(n)
 	if !ok {
 		return
@@ -63,7 +68,7 @@ func tunnelTo(v model.View, n *model.Network, p *model.Port, host model.HostName
 	if !ok || !carrierOf(v, n, h).overlay() {
 		return
 	}
-	out.Add(pipeline.TunTo, append(carried(mark), pipeline.EthDst.MAC(p.MAC)),
+	out.Add(pipeline.TunTo, append(carried(mark), pipeline.EthDst.MAC(mac)),
 		pipeline.TunDst.Load(pipeline.AddrUint(h.TunnelIP)), pipeline.Goto(pipeline.TunSend))
 }
 

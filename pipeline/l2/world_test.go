@@ -41,7 +41,7 @@ type yamlState struct {
 	Ports []struct {
 		Name, Network, MAC string
 		IPs                []string
-		Owner              string
+		Owner, Device      string
 		Pairs              []string // allowed_address_pairs: a MAC, a prefix, or "MAC prefix"
 		Groups             []string
 		Unsecured, Down    bool
@@ -57,7 +57,16 @@ type yamlState struct {
 		Rules []string
 	}
 	AddressGroups map[string][]string `yaml:"address_groups"`
-	Remove        []string            // "port a", "network n1", "host h1", "binding h1/a"
+	Subnets       []struct{ Name, Network, CIDR, Gateway string }
+	Routers       []struct {
+		Name, Gateway, Port string // the external network, and the port on it
+		Down                bool
+		NoSNAT              bool `yaml:"no_snat"`
+		Zone                uint16
+		Routes              map[string]string
+	}
+	FloatingIPs []struct{ Name, Network, Address, Holder, Port, Fixed, Router string } `yaml:"floatingips"`
+	Remove      []string                                                               // "port a", "network n1", "host h1", "binding h1/a"
 }
 
 // world is intent by name with its history, as the store would give it.
@@ -79,7 +88,8 @@ func newWorld(t testing.TB) *world {
 func (w *world) meta(tb *model.Table, name string) model.Meta {
 	id := tb.Name + " " + name
 	if w.keys[id] == 0 {
-		base := map[*model.Table]uint32{model.Hosts: 0x100, model.Networks: 1, model.Ports: 0x10, model.SecurityGroups: 0x200, model.SecurityGroupRules: 0x300, model.AddressGroups: 0x400}[tb]
+		base := map[*model.Table]uint32{model.Hosts: 0x100, model.Networks: 1, model.Ports: 0x10, model.SecurityGroups: 0x200, model.SecurityGroupRules: 0x300, model.AddressGroups: 0x400,
+			model.Routers: 0x40, model.FloatingIPs: 0x50}[tb]
 		for k := range w.keys {
 			if strings.HasPrefix(k, tb.Name+" ") {
 				base++
@@ -128,12 +138,41 @@ func (w *world) step(text []byte) (changes []model.Change) {
 		}
 		changes = append(changes, w.put(o, model.Networks))
 	}
+	for _, s := range y.Subnets {
+		o := &model.Subnet{Meta: w.meta(model.Subnets, s.Name), NetworkID: model.NetworkID(s.Network), CIDR: netip.MustParsePrefix(s.CIDR)}
+		if s.Gateway != "" {
+			o.GatewayIP = netip.MustParseAddr(s.Gateway)
+		}
+		changes = append(changes, w.put(o, model.Subnets))
+	}
+	for _, r := range y.Routers {
+		o := &model.Router{Meta: w.meta(model.Routers, r.Name), AdminStateUp: !r.Down, EnableSNAT: !r.NoSNAT, Zone: r.Zone,
+			GatewayNetwork: model.NetworkID(r.Gateway), GatewayPort: model.PortID(r.Port)}
+		for _, d := range slices.Sorted(maps.Keys(r.Routes)) {
+			o.Routes = append(o.Routes, model.Route{Destination: netip.MustParsePrefix(d), NextHop: netip.MustParseAddr(r.Routes[d])})
+		}
+		changes = append(changes, w.put(o, model.Routers))
+	}
+	for _, f := range y.FloatingIPs {
+		o := &model.FloatingIP{Meta: w.meta(model.FloatingIPs, f.Name), NetworkID: model.NetworkID(f.Network), Address: netip.MustParseAddr(f.Address),
+			HolderPort: model.PortID(f.Holder), PortID: model.PortID(f.Port), RouterID: f.Router}
+		if f.Fixed != "" {
+			o.FixedIP = netip.MustParseAddr(f.Fixed)
+		}
+		changes = append(changes, w.put(o, model.FloatingIPs))
+	}
 	for _, p := range y.Ports {
 		o := &model.Port{Meta: w.meta(model.Ports, p.Name), NetworkID: model.NetworkID(p.Network), AdminStateUp: !p.Down,
-			PortSecurity: !p.Unsecured, DeviceOwner: p.Owner, HostID: model.HostName(p.HostID)}
+			PortSecurity: !p.Unsecured, DeviceOwner: p.Owner, DeviceID: p.Device, HostID: model.HostName(p.HostID)}
 		o.MAC = w.mac(p.MAC)
 		for _, a := range p.IPs {
-			o.FixedIPs = append(o.FixedIPs, model.FixedIP{Address: netip.MustParseAddr(a)})
+			f := model.FixedIP{Address: netip.MustParseAddr(a)}
+			for id, s := range w.rows[model.Subnets] {
+				if s := s.(*model.Subnet); s.NetworkID == o.NetworkID && s.CIDR.Contains(f.Address) {
+					f.SubnetID = model.SubnetID(id)
+				}
+			}
+			o.FixedIPs = append(o.FixedIPs, f)
 		}
 		for _, m := range p.Pairs {
 			var a model.AddressPair

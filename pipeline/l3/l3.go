@@ -4,8 +4,6 @@
 package l3
 
 import (
-	"net/netip"
-
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/openflow"
 	"github.com/penstock/penstock/pipeline"
@@ -79,17 +77,22 @@ func router(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 			nets[i.Port.NetworkID] = n
 			out.NeedEach(pipeline.Each{Index: model.PortsByNetwork, Key: n.ID, Kind: Neighbour})
 		}
-		self(in, i.Addr, out)
-		if i.External || ports[i.Port.ID] || !i.Port.AdminStateUp {
+		self(in, i, n, out)
+		if i.External {
+			if !ports[i.Port.ID] {
+				ports[i.Port.ID] = true
+				forward(pipeline.ForwardOut, pipeline.NATOut, in, n, i.Port, out)
+			}
+			continue
+		}
+		if ports[i.Port.ID] || !i.Port.AdminStateUp {
 			continue
 		}
 		ports[i.Port.ID] = true
 		net := pipeline.Net.Key(n.Key)
 		out.Add(pipeline.RouteThis, pipeline.Match{net, pipeline.Remote.Is(0), pipeline.EthDst.MAC(i.Port.MAC), pipeline.IsIPv4},
 			pipeline.Router.Load(uint64(r.Key)), pipeline.Goto(pipeline.RouteSelf))
-		// in_port is none from here on: a packet may be routed back to where it came from.
-		out.Add(pipeline.Forward, pipeline.Match{in, net, pipeline.IsIPv4, pipeline.Resolved.Is(1)},
-			pipeline.EthSrc.Load(i.Port.MAC.Uint64()), openflow.DecTTL{}, pipeline.NoPort.Load(nowhere), pipeline.Goto(pipeline.L2Lookup))
+		forward(pipeline.Forward, pipeline.L2Lookup, in, n, i.Port, out)
 	}
 	for _, h := range v.Hops(r) {
 		n := nets[h.Via.Port.NetworkID]
@@ -110,21 +113,34 @@ func router(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 	}
 }
 
+// forward sends a packet on by an interface. From here on it comes from this host and from no port: it may go back to where
+// it came from.
+func forward(rule *pipeline.Rule, next *pipeline.Table, in pipeline.Term, n *model.Network, p *model.Port, out *pipeline.Out) {
+	out.Add(rule, pipeline.Match{in, pipeline.Net.Key(n.Key), pipeline.IsIPv4, pipeline.Resolved.Is(1)},
+		pipeline.EthSrc.Load(p.MAC.Uint64()), openflow.DecTTL{}, pipeline.Remote.Load(0), pipeline.NoPort.Load(nowhere), pipeline.Goto(next))
+}
+
 // nowhere is OFPP_NONE, as an in_port.
 const nowhere = 0xffff
 
 // self answers ping of a router's address, to where the request came from, and has the handler refuse the rest.
-func self(in pipeline.Term, a netip.Addr, out *pipeline.Out) {
+func self(in pipeline.Term, i model.Interface, n *model.Network, out *pipeline.Out) {
+	a := i.Addr
 	to := pipeline.Match{in, pipeline.IsIPv4, pipeline.IPv4Dst.Addr(a)}
-	out.Add(pipeline.SelfOther, to, pipeline.Punt.Load(uint64(pipeline.HandlerRouter)), pipeline.Goto(pipeline.PuntTable))
-	ping := append(to, pipeline.IPProto.Is(pipeline.ProtoICMP), pipeline.ICMPTyp.Is(8))
+	refused := to
+	if i.External {
+		// From inside it may answer a connection that was translated to this address, and is looked up outside first.
+		refused = append(to[:3:3], pipeline.Net.Key(n.Key))
+	}
+	out.Add(pipeline.SelfOther, refused, pipeline.Punt.Load(uint64(pipeline.HandlerRouter)), pipeline.Goto(pipeline.PuntTable))
+	ping := append(to[:3:3], pipeline.IPProto.Is(pipeline.ProtoICMP), pipeline.ICMPTyp.Is(8))
 	swap := []openflow.Action{
 		pipeline.Copy(pipeline.EthSrc, pipeline.Stash), pipeline.Copy(pipeline.EthDst, pipeline.EthSrc), pipeline.Copy(pipeline.Stash, pipeline.EthDst),
 		pipeline.Copy(pipeline.IPv4Src, pipeline.IPv4Dst), pipeline.IPv4Src.Load(pipeline.AddrUint(a)), pipeline.ICMPTyp.Load(0), pipeline.IPTTL.Load(64),
 	}
-	n := len(swap)
-	out.Add(pipeline.SelfPing, append(ping, pipeline.Remote.Is(0)), append(swap[:n:n], openflow.Output{Port: openflow.PortInPort})...)
-	out.Add(pipeline.SelfPing, append(ping, pipeline.Remote.Is(1)), append(swap[:n:n], pipeline.Remote.Load(0), pipeline.NoPort.Load(nowhere), pipeline.Goto(pipeline.Uplink))...)
+	k := len(swap)
+	out.Add(pipeline.SelfPing, append(ping, pipeline.Remote.Is(0)), append(swap[:k:k], openflow.Output{Port: openflow.PortInPort})...)
+	out.Add(pipeline.SelfPing, append(ping, pipeline.Remote.Is(1)), append(swap[:k:k], pipeline.Remote.Load(0), pipeline.NoPort.Load(nowhere), pipeline.Goto(pipeline.Uplink))...)
 }
 
 // neighbour makes a port known as next hop. One that is nowhere is not: another may have its address (VRRP).

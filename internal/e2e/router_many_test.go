@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/penstock/penstock/internal/ovstest"
+)
+
+// external makes an external network on the physical network "external", with the outside machine as its gateway.
+func (s *site) external(cidr, gateway, pool string) object {
+	s.t.Helper()
+	n := s.create("network", object{"name": "public", "router:external": true, "provider:network_type": "flat", "provider:physical_network": "external"})
+	first, last, _ := strings.Cut(pool, "-")
+	s.create("subnet", object{"network_id": n["id"], "ip_version": 4, "cidr": cidr, "gateway_ip": gateway, "enable_dhcp": false,
+		"allocation_pools": []object{{"start": first, "end": last}}})
+	return n
+}
+
+// floatingIP makes a floating IP for a VM and returns it with its address.
+func (s *site) floatingIP(ext object, v *vm) (f object, addr string) {
+	s.t.Helper()
+	f = s.create("floatingip", object{"floating_network_id": ext["id"], "port_id": v.Port["id"]})
+	return f, f["floating_ip_address"].(string)
+}
+
+// TestRoutingAcrossHosts routes between hosts, and to the outside from a host that has the physical network and one that has not.
+func TestRoutingAcrossHosts(t *testing.T) {
+	t.Parallel()
+	var out *ovstest.VM
+	s := newSite(t, siteOptions{hosts: 2, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
+		setup: func(s *site) {
+			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
+			out = at[""]
+			out.Run("ip", "addr", "add", "198.51.100.1/32", "dev", "eth0")
+			s.hosts[0].AddBridge("br-ex")
+			s.hosts[0].AddPort("br-ex", "nic1")
+		}})
+	h1, h2 := s.hosts[0], s.hosts[1]
+	blue, s1 := s.network("blue", "10.0.1.0/24", nil)
+	red, s2 := s.network("red", "10.0.2.0/24", nil)
+	r := s.router("r", s1, s2)
+	a, b, c := s.on(h1, "a", blue, "10.0.1.11", nil).via("10.0.1.1"), s.on(h2, "b", red, "10.0.2.12", nil).via("10.0.2.1"), s.on(h2, "c", blue, "10.0.1.13", nil).via("10.0.1.1")
+	s.settle()
+	a.pings("10.0.2.12")
+	b.pings("10.0.1.11")
+	c.pings("10.0.2.12")
+	if o, err := a.TryRun("ping", "-c", "1", "-W", "5", "10.0.2.12"); err != nil || !strings.Contains(o, "ttl=63") {
+		t.Errorf("across hosts: %s", o)
+	}
+
+	public := s.external("203.0.113.0/24", "203.0.113.1", "203.0.113.10-203.0.113.99")
+	s.update("router", r["id"], object{"external_gateway_info": object{"network_id": public["id"]}})
+	s.settle()
+	own := s.show("router", r["id"])["external_gateway_info"].(object)["external_fixed_ips"].([]any)[0].(object)["ip_address"].(string)
+	seen := out.Capture("icmp[icmptype] == 8")
+	a.pings("198.51.100.1")
+	b.pings("198.51.100.1")
+	l := strings.Join(seen.Stop(), "\n")
+	if !strings.Contains(l, own+" > 198.51.100.1") || strings.Contains(l, "10.0.") {
+		t.Errorf("the outside saw, of %s: %s", own, l)
+	}
+	if !out.WaitPing(own, patience) {
+		t.Errorf("the router does not answer from outside")
+	}
+
+	f1, addr1 := s.floatingIP(public, a)
+	_, addr2 := s.floatingIP(public, b)
+	s.settle()
+	for _, x := range []struct {
+		v    *vm
+		addr string
+	}{{a, addr1}, {b, addr2}} {
+		if !out.WaitPing(x.addr, patience) {
+			t.Errorf("%s is not reached at %s", x.v.Name, x.addr)
+		}
+		seen := out.Capture("icmp[icmptype] == 8")
+		x.v.pings("198.51.100.1")
+		if l := strings.Join(seen.Stop(), "\n"); !strings.Contains(l, x.addr+" > 198.51.100.1") {
+			t.Errorf("the outside saw of %s: %s", x.v.Name, l)
+		}
+	}
+	// Hairpins: from the other, from the same, and from one without a floating IP.
+	a.pings(addr2)
+	b.pings(addr1)
+	c.pings(addr1)
+	a.pings(addr1)
+	b.pings(addr2)
+	// Moved, to another host.
+	s.update("floatingip", f1["id"], object{"port_id": c.Port["id"]})
+	s.settle()
+	seen = c.Capture("icmp[icmptype] == 8")
+	if !out.WaitPing(addr1, patience) {
+		t.Errorf("moved: not reached")
+	}
+	if l := strings.Join(seen.Stop(), "\n"); !strings.Contains(l, "198.51.100.1 > ") && !strings.Contains(l, "203.0.113.1 > ") {
+		t.Errorf("moved: c saw %s", l)
+	}
+	s.delete("floatingip", f1["id"])
+	s.settle()
+	if p := out.Ping(addr1, 2); p.Received > 0 {
+		t.Errorf("deleted: %v", p)
+	}
+}

@@ -1,0 +1,197 @@
+// Package nat derives what passes between routers and external networks: where it leaves, the translation of sources to
+// the router's address and of floating IPs both ways, and ARP on the outside. A router has one conntrack zone on every
+// host: each connection is translated in one direction, and one that is translated twice, because both ends have
+// floating IPs, is two connections there.
+package nat
+
+import (
+	"net/netip"
+
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/openflow"
+	"github.com/penstock/penstock/pipeline"
+	"github.com/penstock/penstock/pipeline/l3"
+)
+
+// Kinds are the kinds of unit. Place is asked for once for every router with a gateway, LocalRouter on every host that
+// has the router, FloatingIP for every floating IP that a host may have to hold.
+type Kinds struct{ Place, Gateway, LocalRouter, FloatingIP *pipeline.Kind }
+
+// New makes the kinds. localNetwork is a network on a host; tunnel has frames to a MAC address of a network sent to a host.
+func New(localNetwork *pipeline.Kind, tunnel func(v model.View, n *model.Network, mac model.MAC, host model.HostName, out *pipeline.Out)) *Kinds {
+	k := new(Kinds)
+	k.LocalRouter = &pipeline.Kind{Name: "local-router", Order: 33, Derive: func(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
+		if r, ok := v.Router(id); ok && r.AdminStateUp {
+			localRouter(v, sw, r, tunnel, out)
+		}
+	}}
+	k.FloatingIP = &pipeline.Kind{Name: "floatingip", Order: 34, Derive: func(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
+		f, ok := v.FloatingIP(id)
+		if !ok {
+			return
+		}
+		if host, ok := v.FloatingHost(f); ok && host == sw.Host {
+			out.Need(localNetwork, sw.Host, string(f.NetworkID))
+			floatingIP(v, sw, f, out)
+		}
+	}}
+	k.Gateway = &pipeline.Kind{Name: "router-gateway", Order: 6, Derive: func(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
+		r, ok := v.Router(id)
+		if !ok {
+			return
+		}
+		routers, networks := v.Reachable(v.InnerNetworks(id))
+		for _, n := range append(networks, r.GatewayNetwork) {
+			out.Need(localNetwork, sw.Host, string(n))
+		}
+		for _, id := range append(routers, id) {
+			out.Need(l3.Router, "", id)
+			out.Need(k.LocalRouter, sw.Host, id)
+		}
+		out.NeedEach(pipeline.Each{Index: model.FloatingIPsByRouter, Key: id, Kind: k.FloatingIP, Host: sw.Host})
+	}}
+	k.Place = &pipeline.Kind{Name: "router-place", Order: 2, Shared: true, Derive: func(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
+		if r, ok := v.Router(id); ok {
+			if host, ok := v.GatewayHost(r); ok {
+				out.Need(k.Gateway, host, id)
+			}
+		}
+	}}
+	return k
+}
+
+// Host adds what every host has.
+func Host(sw pipeline.Switch, out *pipeline.Out) {
+	out.AddMeter(pipeline.BrInt, meter, sw.Settings.ARPPPS, sw.Settings.ARPBurst)
+}
+
+// meter limits what routers of a host punt of packets that came from elsewhere; no port has slot 0.
+var meter = pipeline.MeterID(0, pipeline.MeterARP)
+
+// nowhere is OFPP_NONE, as an in_port.
+const nowhere = 0xffff
+
+func localRouter(v model.View, sw pipeline.Switch, r *model.Router, tunnel func(model.View, *model.Network, model.MAC, model.HostName, *pipeline.Out), out *pipeline.Out) {
+	host, ok := v.GatewayHost(r)
+	gw, ok2 := v.Port(r.GatewayPort)
+	ext, ok3 := v.Network(r.GatewayNetwork)
+	if !ok || !ok2 || !ok3 {
+		return
+	}
+	out.For(model.Routers, r.Key)
+	in := pipeline.Router.Key(r.Key)
+	out.Add(pipeline.PuntRemote, pipeline.Match{in, pipeline.InPort.Is(0), pipeline.Punt.Is(uint64(pipeline.HandlerRouter))},
+		pipeline.Net.Load(0), pipeline.Punt.Load(0), pipeline.Router.Load(0), pipeline.NextHop.Load(0),
+		openflow.Controller{MaxLen: 0xffff, Reason: 1, UserData: string(pipeline.UserData(pipeline.HandlerRouter, gw.Key)), HasMeter: true, MeterID: meter})
+	seen := map[model.NetworkID]bool{}
+	for _, id := range v.InnerNetworks(r.ID) {
+		n, ok := v.Network(id)
+		if !ok || seen[id] {
+			continue
+		}
+		seen[id] = true
+		to := pipeline.Match{pipeline.Net.Key(n.Key), pipeline.EthDst.MAC(r.GatewayMAC())}
+		if host == sw.Host {
+			out.Add(pipeline.RouteCentral, append(to, pipeline.Remote.Is(1), pipeline.IsIPv4),
+				pipeline.Router.Load(uint64(r.Key)), pipeline.Goto(pipeline.RouteSelf))
+			continue
+		}
+		away(to, out)
+		tunnel(v, n, r.GatewayMAC(), host, out)
+	}
+	if host != sw.Host {
+		out.Add(pipeline.ExitThere, pipeline.Match{in, pipeline.IsIPv4}, pipeline.EthDst.Load(r.GatewayMAC().Uint64()), pipeline.Goto(pipeline.L2Lookup))
+		return
+	}
+	out.Add(pipeline.ExitHere, pipeline.Match{in, pipeline.IsIPv4}, pipeline.Net.Load(uint64(ext.Key)), pipeline.Goto(pipeline.Neighbour))
+	var own netip.Addr
+	for _, f := range gw.FixedIPs {
+		if f.Address.Is4() {
+			if !own.IsValid() {
+				own = f.Address
+			}
+			outside(sw, ext, gw.MAC, f.Address, out)
+		}
+	}
+	from(r, ext, gw.MAC, out)
+	learnFrom(sw, ext, gw.MAC, out)
+	if !own.IsValid() || !r.EnableSNAT || r.Zone == 0 {
+		return
+	}
+	out.AddZone(r.Zone)
+	out.Add(pipeline.Untranslate, pipeline.Match{in, pipeline.IsIPv4, pipeline.IPv4Dst.Addr(own)},
+		openflow.CTClear{}, track(r, pipeline.RouteSelf, false, &openflow.NAT{}))
+	out.Add(pipeline.Translate, pipeline.Match{in, pipeline.IsIPv4},
+		openflow.CTClear{}, track(r, pipeline.L2Lookup, true, &openflow.NAT{Src: true, AddrMin: own}))
+}
+
+// away sends frames to an address that another host holds over the network's carrier.
+func away(to pipeline.Match, out *pipeline.Out) {
+	out.Add(pipeline.GatewayAway, to, pipeline.OutPort.Load(pipeline.Away), pipeline.Goto(pipeline.IngressACL))
+}
+
+// track looks the packet up in the router's zone, or makes its connection known there. The zone that a port's security
+// groups left on the packet is forgotten first: Open vSwitch would take the connection from there if it were the same.
+func track(r *model.Router, next *pipeline.Table, commit bool, nat *openflow.NAT) openflow.Action {
+	return openflow.CT{Commit: commit, Zone: r.Zone, Table: openflow.NextTable{ID: next.ID, Valid: true}, NAT: nat}
+}
+
+// from takes in what comes from the external network to a MAC of the router.
+func from(r *model.Router, ext *model.Network, mac model.MAC, out *pipeline.Out) {
+	net := pipeline.Net.Key(ext.Key)
+	out.Add(pipeline.RouteBack, pipeline.Match{net, pipeline.EthDst.MAC(mac), pipeline.IsIPv4}, pipeline.Router.Load(uint64(r.Key)), pipeline.Goto(pipeline.NATIn))
+	l3.Interface(net, mac, out)
+}
+
+// outside answers ARP for an address on the external network (RFC 826), and takes the asker's address from its question.
+func outside(sw pipeline.Switch, ext *model.Network, mac model.MAC, a netip.Addr, out *pipeline.Out) {
+	out.Add(pipeline.ARPOutside, pipeline.Match{pipeline.Net.Key(ext.Key), pipeline.Remote.Is(1), pipeline.IsARP, pipeline.ARPOp.Is(1), pipeline.ARPTPA.Addr(a)},
+		learn(sw, out),
+		pipeline.Copy(pipeline.EthSrc, pipeline.EthDst), pipeline.EthSrc.Load(mac.Uint64()), pipeline.ARPOp.Load(2),
+		pipeline.Copy(pipeline.ARPSHA, pipeline.ARPTHA), pipeline.ARPSHA.Load(mac.Uint64()),
+		pipeline.Copy(pipeline.ARPSPA, pipeline.ARPTPA), pipeline.ARPSPA.Load(pipeline.AddrUint(a)),
+		pipeline.Remote.Load(0), pipeline.NoPort.Load(nowhere), pipeline.Goto(pipeline.Uplink))
+}
+
+// learnFrom takes addresses from the replies to a MAC of ours: what we asked for.
+func learnFrom(sw pipeline.Switch, ext *model.Network, mac model.MAC, out *pipeline.Out) {
+	out.Add(pipeline.ARPLearn, pipeline.Match{pipeline.Net.Key(ext.Key), pipeline.Remote.Is(1), pipeline.EthDst.MAC(mac), pipeline.IsARP, pipeline.ARPOp.Is(2)}, learn(sw, out))
+}
+
+// learn writes a neighbour that a packet tells of, for as long as a learned MAC is kept. The entry is the router's and goes with it.
+func learn(sw pipeline.Switch, out *pipeline.Out) openflow.Action {
+	cookie := out.Cookie(pipeline.NeighbourIs)
+	out.Hold(pipeline.Neighbours, cookie)
+	match := func(f, src *pipeline.Field) openflow.LearnSpec {
+		return openflow.LearnSpec{Kind: openflow.LearnMatch, Src: src.Sub(), Dst: f.Sub()}
+	}
+	return openflow.Learn{Table: pipeline.Neighbours.ID, Priority: pipeline.NeighbourIs.Priority, HardTimeout: sw.Settings.FDBAge,
+		Cookie: uint64(cookie), Limit: sw.Settings.FDBLimit, Specs: []openflow.LearnSpec{
+			match(pipeline.Net, pipeline.Net), match(pipeline.NextHop, pipeline.ARPSPA),
+			{Kind: openflow.LearnLoad, Src: pipeline.ARPSHA.Sub(), Dst: pipeline.EthDst.Sub()},
+			{Kind: openflow.LearnLoad, Value: openflow.LearnValue(1, 1), Dst: pipeline.Resolved.Sub()},
+		}}
+}
+
+// floatingIP is a floating IP on the host that holds it.
+func floatingIP(v model.View, sw pipeline.Switch, f *model.FloatingIP, out *pipeline.Out) {
+	r, ok := v.Router(f.RouterID)
+	holder, ok2 := v.Port(f.HolderPort)
+	ext, ok3 := v.Network(f.NetworkID)
+	if !ok || !ok2 || !ok3 || !r.AdminStateUp || r.Zone == 0 {
+		return
+	}
+	out.For(model.FloatingIPs, f.Key)
+	in := pipeline.Router.Key(r.Key)
+	outside(sw, ext, holder.MAC, f.Address, out)
+	learnFrom(sw, ext, holder.MAC, out)
+	from(r, ext, holder.MAC, out)
+	src := pipeline.Match{in, pipeline.IsIPv4, pipeline.IPv4Src.Addr(f.FixedIP)}
+	out.Add(pipeline.FloatingHere, src, pipeline.Net.Load(uint64(ext.Key)), pipeline.Goto(pipeline.Neighbour))
+	out.For(model.Routers, r.Key) // whose zone it is
+	out.AddZone(r.Zone)
+	out.Add(pipeline.FloatingIn, pipeline.Match{in, pipeline.IsIPv4, pipeline.IPv4Dst.Addr(f.Address)},
+		openflow.CTClear{}, track(r, pipeline.RouteSelf, true, &openflow.NAT{Dst: true, AddrMin: f.FixedIP}))
+	out.Add(pipeline.FloatingOut, src, pipeline.EthSrc.Load(holder.MAC.Uint64()),
+		openflow.CTClear{}, track(r, pipeline.L2Lookup, true, &openflow.NAT{Src: true, AddrMin: f.Address}))
+}
