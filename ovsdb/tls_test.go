@@ -13,8 +13,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/internal/ovstest"
 )
@@ -76,7 +79,11 @@ func TestRemoteTargets(t *testing.T) {
 		r.await(target, applied)
 		r.stop()
 	}
-	r := run(t, newDB(t, fmt.Sprintf("ssl:127.0.0.1:%d", ports[1]), nil)) // nobody vouches for the server
+	target := fmt.Sprintf("ssl:127.0.0.1:%d", ports[1])
+	if _, err := New(Config{Target: target, Logger: zap.NewNop()}); err == nil || !strings.Contains(err.Error(), "ovsdb.tls") {
+		t.Errorf("ssl: without certificates: %v", err)
+	}
+	r := run(t, newDB(t, target, func(c *Config) { c.TLS = &tls.Config{Certificates: []tls.Certificate{pair}} })) // nobody vouches for the server
 	ovstest.Wait(t, patience, "a refused certificate", func() bool { return r.Counters().Failures > 1 })
 	if r.State().Complete {
 		t.Error("an unknown server's certificate was accepted")
