@@ -45,7 +45,8 @@ func (d *database) Commit(name string, id uuid.UUID, u dbase.Update) error {
 }
 
 // dbServer serves a database on a unix socket. libovsdb's server never forgets the monitors of a client that is
-// gone, and calls them for ever; so when the last client leaves, a new server takes its place.
+// gone, and calls them before others, who then wait for ever; so when a client leaves, a new server takes the
+// place of the old one, and those that are still there have to connect again.
 type dbServer struct {
 	path  string
 	db    *database
@@ -53,7 +54,7 @@ type dbServer struct {
 
 	mu      sync.Mutex
 	srv     *server.OvsdbServer
-	clients int
+	clients map[*rpc2.Client]struct{}
 	closed  bool
 	wg      sync.WaitGroup
 }
@@ -81,15 +82,20 @@ func (s *dbServer) serve() error {
 	if err != nil {
 		return err
 	}
-	srv.OnConnect(func(*rpc2.Client) {
+	clients := map[*rpc2.Client]struct{}{}
+	srv.OnConnect(func(c *rpc2.Client) {
 		s.mu.Lock()
-		s.clients++
-		s.mu.Unlock()
+		defer s.mu.Unlock()
+		if s.srv != srv { // it came to the old server in its last moment
+			go c.Close()
+			return
+		}
+		clients[c] = struct{}{}
 	})
 	srv.OnDisConnect(func(*rpc2.Client) { s.left(srv) })
 	os.Remove(s.path) // of the one before
 	errs := make(chan error, 1)
-	s.srv, s.clients = srv, 0
+	s.srv, s.clients = srv, clients
 	s.wg.Go(func() { errs <- srv.Serve("unix", s.path) })
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		select {
@@ -112,8 +118,8 @@ func (s *dbServer) left(srv *server.OvsdbServer) {
 	if s.srv != srv || s.closed {
 		return
 	}
-	if s.clients--; s.clients > 0 {
-		return
+	for c := range s.clients {
+		go c.Close()
 	}
 	srv.Close()
 	s.serve() //nolint:errcheck // a client that finds no socket says so
