@@ -47,6 +47,9 @@ func (c *Controller) Operator(gather prometheus.Gatherer) http.Handler {
 	get(opapi.PathFlows, func(r *http.Request) (any, error) {
 		return c.Flows(r.Context(), r.URL.Query().Get("host"), r.URL.Query().Get("bridge"))
 	})
+	get(fmt.Sprintf(opapi.PathPortDrops, "{id}"), func(r *http.Request) (any, error) {
+		return c.PortDrops(r.Context(), model.PortID(r.PathValue("id")))
+	})
 	get(opapi.PathFDB, func(r *http.Request) (any, error) {
 		return c.FDB(r.Context(), r.URL.Query().Get("host"), r.URL.Query().Get("network_id"))
 	})
@@ -64,6 +67,9 @@ func answer(w http.ResponseWriter, f func() (any, error)) {
 		code, kind := http.StatusBadRequest, "BadRequest"
 		if errors.Is(err, errNoHost) {
 			code, kind = http.StatusNotFound, "HostNotFound"
+		}
+		if errors.Is(err, errNoPort) {
+			code, kind = http.StatusNotFound, "PortNotFound"
 		}
 		w.WriteHeader(code)
 		v = map[string]any{"NeutronError": map[string]string{"type": kind, "message": err.Error(), "detail": ""}}

@@ -102,7 +102,11 @@ func (a *app) root() *cobra.Command {
 	pf.DurationVar(&a.timeout, "timeout", time.Minute, "how long to wait for one `answer`; 0: for ever")
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)))
 	for _, r := range Resources() {
-		root.AddCommand(a.resource(r))
+		top := a.resource(r)
+		if r == port {
+			top.AddCommand(a.whyDropped())
+		}
+		root.AddCommand(top)
 	}
 	root.AddCommand(a.operator()...)
 	root.AddCommand(a.flow(), a.version())

@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +76,27 @@ func echoes(c net.Conn, within time.Duration) bool {
 	b := make([]byte, 100)
 	n, err := c.Read(b)
 	return err == nil && n > 0
+}
+
+// exchange tells whether a datagram comes back whole.
+func exchange(c net.Conn, data []byte) bool {
+	c.SetDeadline(time.Now().Add(time.Second))
+	if _, err := c.Write(data); err != nil {
+		return false
+	}
+	b := make([]byte, 4096)
+	n, err := c.Read(b)
+	return err == nil && n == len(data)
+}
+
+// refusedBy tells whether an ICMP error said that nobody listens on the other side.
+func refusedBy(c net.Conn) bool {
+	c.SetDeadline(time.Now().Add(moment))
+	_, err := c.Write([]byte{'x'})
+	if err == nil {
+		_, err = c.Read(make([]byte, 1))
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // tries tells whether one exchange with a server succeeds.
