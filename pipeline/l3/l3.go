@@ -116,8 +116,12 @@ func router(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 // forward sends a packet on by an interface. From here on it comes from this host and from no port: it may go back to where
 // it came from.
 func forward(rule *pipeline.Rule, next *pipeline.Table, in pipeline.Term, n *model.Network, p *model.Port, out *pipeline.Out) {
-	out.Add(rule, pipeline.Match{in, pipeline.Net.Key(n.Key), pipeline.IsIPv4, pipeline.Resolved.Is(1)},
-		pipeline.EthSrc.Load(p.MAC.Uint64()), openflow.DecTTL{}, pipeline.Remote.Load(0), pipeline.NoPort.Load(nowhere), pipeline.Goto(next))
+	acts := []openflow.Action{pipeline.EthSrc.Load(p.MAC.Uint64()), openflow.DecTTL{}, pipeline.Remote.Load(0), pipeline.NoPort.Load(nowhere)}
+	if next == pipeline.NATOut {
+		// It may come back to the port that sent it, by the port's own floating IP.
+		acts = append(acts, pipeline.InPort.Load(0))
+	}
+	out.Add(rule, pipeline.Match{in, pipeline.Net.Key(n.Key), pipeline.IsIPv4, pipeline.Resolved.Is(1)}, append(acts, pipeline.Goto(next))...)
 }
 
 // nowhere is OFPP_NONE, as an in_port.
