@@ -60,7 +60,9 @@ func (w *world) step() []model.Change {
 	net := fmt.Sprintf("net%d", n(4))
 	port := fmt.Sprintf("port%d", n(12))
 	host := model.HostName(fmt.Sprintf("h%d", n(3)))
-	switch n(17) {
+	switch n(23) {
+	case 17, 18, 19, 20, 21, 22:
+		return w.routingStep()
 	case 12, 13, 14, 15:
 		return w.securityStep()
 	case 0:
