@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -85,6 +87,18 @@ func needText(v model.View, u pipeline.UnitID) string {
 		}
 	}
 	return u.Kind.Name + " " + u.ID
+}
+
+// tunnelAddress says whether the tunnel address of a host whose database is on this machine is none of this machine's. Of other
+// hosts nothing tells: neither OVSDB nor OpenFlow carries a host's addresses.
+func tunnelAddress(h *model.Host, addrs []net.Addr) bool {
+	if !h.TunnelIP.IsValid() || !strings.HasPrefix(h.OVSDB, "unix:") {
+		return false
+	}
+	return !slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && p.Addr() == h.TunnelIP
+	})
 }
 
 // uncarried lists the networks with ports on hosts that have no way to the rest of them.

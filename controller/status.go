@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -116,6 +117,15 @@ func (c *Controller) Health(ctx context.Context) []opapi.Health {
 		r.addHealth(add)
 	}
 	uncarried(c.cfg.Store.View(), add)
+	addrs, err := net.InterfaceAddrs()
+	for _, r := range c.allRunners() {
+		r.mu.Lock()
+		conf := r.conf
+		r.mu.Unlock()
+		if err == nil && tunnelAddress(conf, addrs) {
+			add("TUNNEL_IP_MISSING", opapi.SeverityError, "host "+conf.ID, fmt.Sprintf("tunnel_ip %s is no address of this machine, so its networks do not reach other hosts: give it to an interface, or set another with penstockctl host set %s --tunnel-ip ADDRESS", conf.TunnelIP, conf.ID))
+		}
+	}
 	var derive map[string]error
 	var conflicts uint64
 	if c.loop.ask(ctx, func() { s := c.loop.engine.Stats(); derive, conflicts = s.Errors, s.Conflicts }) == nil {

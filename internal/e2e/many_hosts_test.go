@@ -266,16 +266,19 @@ func TestBadHosts(t *testing.T) {
 	}
 	s.create("network", mergeObjects(object{"name": "out"}, provider("vxlan", 4000, "")))
 	// A tunnel address that is not on the host.
-	s.do("PUT", opapi.PathHosts+"/h2", map[string]any{"tunnel_ip": "172.31.0.77"}, nil)
+	s.do("PUT", opapi.PathHosts+"/h1", map[string]any{"tunnel_ip": "172.31.0.77"}, nil)
+	s.settle()
 	a, b := s.on(h1, "a", last, "10.0.0.11", nil), s.on(h2, "b", last, "10.0.0.12", nil)
 	if r := a.Ping(b.IP, 1); r.Received > 0 {
 		t.Error("a tunnel address that is not there carries packets")
 	}
-	s.wait("TUNNEL_SILENT", func() bool {
-		p := s.problem("TUNNEL_SILENT")
-		return p != nil && strings.Contains(p.Text, "172.31.0.77")
+	s.wait("TUNNEL_IP_MISSING", func() bool {
+		p := s.problem("TUNNEL_IP_MISSING")
+		return p != nil && p.Object == "host h1" && strings.Contains(p.Text, "172.31.0.77")
 	})
-	s.do("PUT", opapi.PathHosts+"/h2", map[string]any{"tunnel_ip": s.tunnelIP(1)}, nil)
+	s.do("PUT", opapi.PathHosts+"/h1", map[string]any{"tunnel_ip": s.tunnelIP(0)}, nil)
 	a.pings(b.IP)
-	s.wait("no TUNNEL_SILENT", func() bool { return s.problem("TUNNEL_SILENT") == nil })
+	if p := s.problem("TUNNEL_IP_MISSING"); p != nil {
+		t.Errorf("%+v", p)
+	}
 }
