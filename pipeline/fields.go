@@ -71,6 +71,7 @@ var (
 	ARPSHA  = &Field{Name: "arp_sha", OF: openflow.ARPSHA}
 	ARPTHA  = &Field{Name: "arp_tha", OF: openflow.ARPTHA}
 
+	IPFrag   = &Field{Name: "ip_frag", OF: openflow.IPFrag}
 	IPv6Src  = &Field{Name: "ipv6_src", OF: openflow.IPv6Src}
 	IPv6Dst  = &Field{Name: "ipv6_dst", OF: openflow.IPv6Dst}
 	TCPDst   = &Field{Name: "tcp_dst", OF: openflow.TCPDst}
@@ -187,6 +188,8 @@ var (
 	IsIPv4      Term = EthType.Is(TypeIPv4)
 	IsIPv6      Term = EthType.Is(TypeIPv6)
 	IsMulticast Term = EthDst.Masked(1<<40, 1<<40)
+	// LaterFragment matches fragments other than the first: they have no ports.
+	LaterFragment Term = IPFrag.Is(3)
 	// FromMulticast matches frames with a group address as their source.
 	FromMulticast Term = EthSrc.Masked(1<<40, 1<<40)
 )

@@ -9,7 +9,7 @@ var (
 		ID: 83, Role: RoleInt, Name: "rules",
 		Doc: "The rules of security groups; one that matches allows the connection.",
 		Match: []*Field{SecGroup, SecSet, InSet, Opened, Allowed, EthType, CTState, CTProto, CTSrc, CTDst, CTIPv4Src, CTIPv4Dst, CTIPv6Src, CTIPv6Dst,
-			IPProto, IPv4Src, IPv4Dst, IPv6Src, IPv6Dst, TCPDst, UDPDst, SCTPDst, ICMPTyp, ICMPCod, ICMP6Typ, ICMP6Cod},
+			IPProto, IPFrag, IPv4Src, IPv4Dst, IPv6Src, IPv6Dst, TCPDst, UDPDst, SCTPDst, ICMPTyp, ICMPCod, ICMP6Typ, ICMP6Cod},
 		Write: []*Field{Allowed},
 	}
 	RemoteSets = &Table{
@@ -207,6 +207,7 @@ var (
 	AskSets   = GroupSets.Rule(651, 100, "the rules of a group that name sets of addresses: those without first")
 	SetMember = RemoteSets.Rule(652, 100, "an address of a set")
 	GroupRule = Rules.Rule(653, 100, "a rule, or a part of its range of ports")
+	LaterRule = Rules.Rule(654, 90, "a rule with ports lets all but the first fragments pass, which have none: the first is judged, and nothing is whole without it")
 
 	ToVIF     = Output.Rule(60, 100, "out on the port's VIF; also over the carrier while the port is moving and others reach it elsewhere")
 	NeverBack = Uplink.Rule(61, 200, "what came from another host or the physical network never goes back there")

@@ -35,6 +35,7 @@ type cond struct {
 	hasPorts bool
 	typ      int // of ICMP, model.NoPort: any
 	code     int
+	later    bool // fragments but the first, whatever their ports
 }
 
 // group adds the flows of a group's rules: for each rule as many as its range of ports needs, whatever the number of
@@ -65,6 +66,13 @@ func group(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 			if !seen[c] {
 				seen[c] = true
 				out.Add(pipeline.GroupRule, c.match(g), pipeline.Allowed.Load(1))
+			}
+			if !c.hasPorts && c.typ == model.NoPort {
+				continue
+			}
+			if c = c.ofLater(); !seen[c] {
+				seen[c] = true
+				out.Add(pipeline.LaterRule, c.match(g), pipeline.Allowed.Load(1))
 			}
 		}
 	}
@@ -133,6 +141,13 @@ func expand(c cond, r *model.SecurityGroupRule) []cond {
 	return []cond{c}
 }
 
+// ofLater is the condition for fragments but the first. Open vSwitch's ct_tp_dst of them is 0, though conntrack has put
+// the packet together and knows better.
+func (c cond) ofLater() cond {
+	c.ports, c.hasPorts, c.typ, c.code, c.later = mask{}, false, model.NoPort, model.NoPort, true
+	return c
+}
+
 // match builds the match of a group's condition: on the tuple with which a connection was opened, or, in stateless
 // groups, on the packet itself.
 func (c *cond) match(g *model.SecurityGroup) pipeline.Match {
@@ -145,6 +160,9 @@ func (c *cond) match(g *model.SecurityGroup) pipeline.Match {
 	}
 	if c.prefix.IsValid() {
 		m = append(m, farField(g.Stateful, c.v6, c.opened).In(c.prefix))
+	}
+	if c.later {
+		m = append(m, pipeline.LaterFragment)
 	}
 	if c.proto == model.AnyProtocol {
 		return m
