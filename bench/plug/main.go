@@ -142,7 +142,7 @@ func penstock(t *ovstest.Program, all []int, remote bool, profile string) (out [
 				t.Fatalf("%v", err)
 			}
 		}
-		w.All(t, 5*time.Minute, "penstock-installed", "true", names[:here]...)
+		w.All(t, 150*time.Second, "penstock-installed", "true", names[:here]...)
 		have = n
 		p.Synced(2*len(hosts), time.Minute)
 		k := samples(n)

@@ -36,6 +36,7 @@ type HostConf struct {
 	Name         string `yaml:"name"`
 	OVSDB        string `yaml:"ovsdb"`
 	DatapathType string `yaml:"datapath_type,omitempty"`
+	TunnelIP     string `yaml:"tunnel_ip,omitempty"`
 }
 
 // Penstockd is a running penstockd.
@@ -86,6 +87,11 @@ func Penstock(t ovstest.TB, place Place, hosts []HostConf, settings map[string]a
 	}
 	p.args = []string{Build(t, dir, "cmd/penstockd"), "--config", filepath.Join(dir, "penstockd.yaml")}
 	p.Start()
+	t.Cleanup(func() {
+		if lines := p.proc.Lines(); t.Failed() {
+			t.Logf("penstockd's log ends with\n%s", strings.Join(lines[max(0, len(lines)-20):], "\n"))
+		}
+	})
 	return p
 }
 
