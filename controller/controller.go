@@ -56,7 +56,9 @@ type Controller struct {
 	metrics  *metrics
 	started  time.Time
 	facts    declined
-	live     sync.Map // *openflow.Conn -> *live
+	// announcer tells external networks where addresses are.
+	announcer announcer
+	live      sync.Map // *openflow.Conn -> *live
 
 	mu      sync.Mutex
 	runners map[model.HostName]*runner
@@ -80,7 +82,10 @@ func New(cfg Config) *Controller {
 
 // Run works until ctx ends. Flows stay in the switches.
 func (c *Controller) Run(ctx context.Context) error {
-	c.loop.changed = func(src model.Source, changes []model.Change) { c.changed(ctx, changes) }
+	c.loop.changed = func(src model.Source, changes []model.Change) {
+		c.announcer.changed(model.NewView(src), changes)
+		c.changed(ctx, changes)
+	}
 	c.loop.deliver = c.deliver
 	c.loop.derived = c.metrics.derived
 	l := openflow.NewListener(c.cfg.Socket, c.listenOptions())

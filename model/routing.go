@@ -288,3 +288,16 @@ var FloatingIPsByFixed = index(FloatingIPs, "fixed", func(o Object) []string {
 	}
 	return one(f.RouterID, f.FixedIP.String())
 })
+
+// FloatingIPsThrough lists the floating IPs that pass through a router, sorted by id.
+func (v View) FloatingIPsThrough(router string) []*FloatingIP {
+	return list[*FloatingIP](v, FloatingIPsByRouter, router)
+}
+
+// GatedRouters lists the ids of the routers with a gateway, sorted.
+func (v View) GatedRouters() (out []string) {
+	for _, r := range list[*Router](v, RoutersGated, "all") {
+		out = append(out, r.ID)
+	}
+	return out
+}

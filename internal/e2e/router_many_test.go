@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -22,6 +23,68 @@ func (s *site) floatingIP(ext object, v *vm) (f object, addr string) {
 	s.t.Helper()
 	f = s.create("floatingip", object{"floating_network_id": ext["id"], "port_id": v.Port["id"]})
 	return f, f["floating_ip_address"].(string)
+}
+
+// gatewayHost is that of some hosts where a router meets its external network: by the flow that lets packets out there.
+func (s *site) gatewayHost(r object, among ...*ovstest.Host) *ovstest.Host {
+	s.t.Helper()
+	key := s.key(r["id"])
+	for _, h := range among {
+		for _, f := range h.DumpFlows("br-int") {
+			if strings.Contains(f, fmt.Sprintf("cookie=0x5100e105%08x,", key)) {
+				return h
+			}
+		}
+	}
+	return nil
+}
+
+// TestGatewayMoves has the gateway's host die: the router comes up on the other, which tells the outside.
+func TestGatewayMoves(t *testing.T) {
+	t.Parallel()
+	var out *ovstest.VM
+	nic := map[string]string{"ext": "nic1"}
+	s := newSite(t, siteOptions{hosts: 2, physical: []map[string]string{nic, nic}, mappings: []string{"{external: br-ex}", "{external: br-ex}"},
+		setup: func(s *site) {
+			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
+			out = at[""]
+			for _, h := range s.hosts {
+				h.AddBridge("br-ex")
+				h.AddPort("br-ex", "nic1")
+				h.VSCtl("set", "Bridge", "br-ex", "external_ids:penstock-takeover=true")
+			}
+		}})
+	h1, h2 := s.hosts[0], s.hosts[1]
+	public := s.external("203.0.113.0/24", "203.0.113.1", "203.0.113.10-203.0.113.99")
+	blue, s1 := s.network("blue", "10.0.1.0/24", nil)
+	var r object
+	for range 32 { // where a router goes follows from its id
+		r = s.router("r", s1)
+		s.update("router", r["id"], object{"external_gateway_info": object{"network_id": public["id"]}})
+		s.settle()
+		if s.gatewayHost(r, h2) == h2 {
+			break
+		}
+		s.do("PUT", "/v2.0/routers/"+r["id"].(string)+"/remove_router_interface", object{"subnet_id": s1["id"]}, nil)
+		s.delete("router", r["id"])
+	}
+	if s.gatewayHost(r, h2) != h2 {
+		t.Fatal("no router goes to h2")
+	}
+	a := s.on(h1, "a", blue, "10.0.1.11", nil).via("10.0.1.1")
+	a.pings("203.0.113.1")
+	own := s.show("router", r["id"])["external_gateway_info"].(object)["external_fixed_ips"].([]any)[0].(object)["ip_address"].(string)
+	told := out.Capture("arp and src host " + own)
+	h2.KillVswitchd()
+	s.waitAlive(h2, false)
+	s.wait("the router to be on h1", func() bool { return s.gatewayHost(r, h1) == h1 })
+	a.pings("203.0.113.1")
+	if told.Wait("who-has "+own, patience) == "" {
+		t.Errorf("the outside was not told: %q", told.Stop())
+	}
+	if !out.WaitPing(own, patience) {
+		t.Error("the router does not answer from outside")
+	}
 }
 
 // TestRoutingAcrossHosts routes between hosts, and to the outside from a host that has the physical network and one that has not.
