@@ -3,7 +3,7 @@
 // run. It prints one line of JSON.
 //
 // Measured between a VM on each host: TCP throughput, UDP packets a second of 64 bytes that arrive, round trip of a ping
-// every millisecond, and on each host the recirculations of a packet as ovs-vswitchd counts them during the UDP run. "plain" are ports without
+// every millisecond, and during the UDP run the recirculations of a packet on each host as ovs-vswitchd counts them, and its CPU time. "plain" are ports without
 // port security; the minimal set is two flows for each direction on each bridge, with nothing checked, learned or answered.
 package main
 
@@ -29,6 +29,8 @@ type figures struct {
 	RTT      float64 `json:"rtt_us"`
 	Sender   float64 `json:"recirculations_per_packet_sender"`
 	Receiver float64 `json:"recirculations_per_packet_receiver"`
+	// CPU time of both ovs-vswitchd for each packet of the UDP run that arrived: what a busy machine changes least.
+	CPU float64 `json:"vswitchd_cpu_us_per_packet"`
 }
 
 // pair is two VMs that talk to each other.
@@ -87,7 +89,7 @@ func main() {
 	}
 	for _, s := range systems[:2] {
 		m, f := of["minimal"], of[s.name]
-		out[s.name+"_of_minimal"] = map[string]float64{"tcp": rig.Round(f.TCP / m.TCP), "udp": rig.Round(f.UDP / m.UDP), "rtt": rig.Round(m.RTT / f.RTT)}
+		out[s.name+"_of_minimal"] = map[string]float64{"tcp": rig.Round(f.TCP / m.TCP), "udp": rig.Round(f.UDP / m.UDP), "rtt": rig.Round(m.RTT / f.RTT), "cpu": rig.Round(m.CPU / f.CPU)}
 	}
 	rig.Print(out)
 	if p.Close() {
@@ -182,9 +184,9 @@ func (b *bench) run(s *system) (f figures) {
 				Rate float64 `json:"bits_per_second"`
 			} `json:"sum_received"`
 			Sum struct {
-				Packets, Lost int
-				Seconds       float64
-				LostPackets   int `json:"lost_packets"`
+				Packets     int
+				Seconds     float64
+				LostPackets int `json:"lost_packets"`
 			} `json:"sum"`
 		}
 	}
@@ -192,10 +194,13 @@ func (b *bench) run(s *system) (f figures) {
 	for _, h := range b.hosts {
 		h.AppCtl("dpif-netdev/pmd-stats-clear")
 	}
+	before := b.cpu()
 	b.iperf(s, &udp, "-t", secs, "-u", "-b", "0", "-l", "64")
+	used := b.cpu() - before
 	f.Sender, f.Receiver = b.recirculations(0), b.recirculations(1)
 	f.TCP = tcp.End.Received.Rate / 1e9
-	f.UDP = float64(udp.End.Sum.Packets-udp.End.Sum.LostPackets) / udp.End.Sum.Seconds
+	arrived := float64(udp.End.Sum.Packets - udp.End.Sum.LostPackets)
+	f.UDP, f.CPU = arrived/udp.End.Sum.Seconds, float64(used.Nanoseconds())/1e3/arrived
 	out := s.pair.a.Run("ping", "-n", "-q", "-c", strconv.Itoa(max(100, int(b.time.Milliseconds()/2))), "-i", "0.001", s.pair.ip)
 	_, rest, _ := strings.Cut(out, "min/avg/max/mdev = ")
 	var least, mean float64
@@ -204,6 +209,21 @@ func (b *bench) run(s *system) (f figures) {
 	}
 	f.RTT = mean * 1000
 	return f
+}
+
+// cpu is the CPU time that both ovs-vswitchd have used.
+func (b *bench) cpu() (d time.Duration) {
+	for _, h := range b.hosts {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", h.Vswitchd().PID()))
+		for _, f := range tasks {
+			text, _ := os.ReadFile(f) // a thread that just ended
+			if x := strings.Fields(string(text)); len(x) > 0 {
+				ns, _ := strconv.ParseInt(x[0], 10, 64)
+				d += time.Duration(ns)
+			}
+		}
+	}
+	return d
 }
 
 func (b *bench) iperf(s *system, into any, args ...string) {
@@ -243,6 +263,6 @@ func medians(runs []figures) figures {
 	return figures{
 		TCP: of(func(f figures) float64 { return f.TCP }), UDP: of(func(f figures) float64 { return f.UDP }),
 		RTT: of(func(f figures) float64 { return f.RTT }), Sender: of(func(f figures) float64 { return f.Sender }),
-		Receiver: of(func(f figures) float64 { return f.Receiver }),
+		Receiver: of(func(f figures) float64 { return f.Receiver }), CPU: of(func(f figures) float64 { return f.CPU }),
 	}
 }
