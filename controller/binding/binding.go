@@ -482,23 +482,24 @@ func (w *Worker) activate(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		state, v := w.cfg.DB.State(), w.cfg.Store.View()
-		var uuids []string
-		for _, id := range batch {
-			if b, ok := v.Binding(w.cfg.Host, id); ok {
-				if vif := find(&state, id, b.Interface); vif != nil && !vif.Installed {
-					uuids = append(uuids, vif.UUID)
-				}
+	}
+	// One transaction for all: ovs-vswitchd goes through its whole configuration after each.
+	state, v := w.cfg.DB.State(), w.cfg.Store.View()
+	var uuids []string
+	for _, id := range ready {
+		if b, ok := v.Binding(w.cfg.Host, id); ok {
+			if vif := find(&state, id, b.Interface); vif != nil && !vif.Installed {
+				uuids = append(uuids, vif.UUID)
 			}
 		}
-		if len(uuids) > 0 {
-			if err := w.cfg.DB.SetInstalled(ctx, uuids, true); err != nil {
-				return err
-			}
+	}
+	if len(uuids) > 0 {
+		if err := w.cfg.DB.SetInstalled(ctx, uuids, true); err != nil {
+			return err
 		}
-		for _, id := range batch {
-			delete(w.waiting, id)
-		}
+	}
+	for _, id := range ready {
+		delete(w.waiting, id)
 	}
 	return nil
 }

@@ -57,7 +57,8 @@ type Config struct {
 	AuditInterval time.Duration
 	// RetryInterval is how soon what was refused is tried again, default 1 s; it doubles up to AuditInterval.
 	RetryInterval time.Duration
-	// Timeout bounds one exchange with a switch, default 30 s: a switch that does not answer is disconnected.
+	// Timeout bounds one exchange with a switch, a bundle for example, default 30 s: a switch that does not answer is
+	// disconnected.
 	Timeout time.Duration
 }
 
@@ -425,7 +426,7 @@ func (h *Host) apply(ctx context.Context, j job, c *session.Change) bool {
 			return true
 		}
 		start := time.Now()
-		tctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
+		tctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout*time.Duration(1+c.Size()/session.MaxBundle))
 		err := j.sess.Apply(tctx, c)
 		cancel()
 		if h.cfg.Observe != nil && err == nil {

@@ -70,6 +70,11 @@ func (c *Change) Merge(d *derive.BridgeDelta) {
 	}
 }
 
+// Size is how many messages its bundles have.
+func (c *Change) Size() int {
+	return len(c.Set) + len(c.Del) + len(c.SetGroups) + len(c.DelGroups) + len(c.Forget)
+}
+
 // Empty reports whether there is nothing to send.
 func (c *Change) Empty() bool {
 	return len(c.Set)+len(c.Del)+len(c.SetGroups)+len(c.DelGroups)+len(c.SetMeters)+len(c.DelMeters)+len(c.Forget)+len(c.SetZones)+len(c.DelZones) == 0

@@ -256,28 +256,46 @@ func (s *Session) Apply(ctx context.Context, c *Change) error {
 	before := flushes(c.SetZones)
 	msgs := append(before, mods...)
 	mods, names := s.bundle(c)
-	if len(mods) > 0 {
-		s.bundleID++
-		control := openflow.BundleControl{ID: s.bundleID, Flags: openflow.BundleAtomic | openflow.BundleOrdered}
-		open, done, commit := control, control, control
-		open.Command, done.Command, commit.Command = openflow.BundleOpen, openflow.BundleClose, openflow.BundleCommit
-		adds := make([]openflow.BundleAdd, len(mods))
-		msgs = append(slices.Grow(msgs, len(mods)+3), &open)
-		for i, m := range mods {
-			adds[i] = openflow.BundleAdd{ID: s.bundleID, Flags: control.Flags, Message: m}
-			msgs = append(msgs, &adds[i])
+	for first := true; first || len(mods) > 0; first = false {
+		n := min(len(mods), MaxBundle)
+		msgs = s.appendBundle(msgs, mods[:n])
+		after := len(msgs)
+		if n == len(mods) {
+			msgs = append(msgs, flushes(c.DelZones)...)
 		}
-		msgs = append(msgs, &done, &commit)
-	}
-	after := len(msgs)
-	msgs = append(msgs, flushes(c.DelZones)...)
-	if len(msgs) > 0 {
-		err := withoutFlushes(s.conn.Transact(ctx, msgs...), len(before), after)
-		if err := s.outcome(err, c, ids, meters, names); err != nil {
-			return err
+		if len(msgs) > 0 {
+			err := withoutFlushes(s.conn.Transact(ctx, msgs...), len(before), after)
+			if err := s.outcome(err, c, ids, meters, names[:n]); err != nil {
+				return err
+			}
 		}
+		msgs, before, ids, meters = nil, nil, nil, 0
+		mods, names = mods[n:], names[n:]
 	}
 	return s.deleteMeters(ctx, c)
+}
+
+// MaxBundle is how many messages one bundle holds at most; a larger change is several, in the same order: what is set
+// before what goes, the last tables first. ovs-vswitchd reads 50 messages in each round of its main loop, and with
+// thousands of ports a round takes up to a second: one bundle of everything would outlast every deadline.
+const MaxBundle = 4000
+
+// appendBundle appends a whole bundle of mods, with its commit.
+func (s *Session) appendBundle(msgs, mods []openflow.Message) []openflow.Message {
+	if len(mods) == 0 {
+		return msgs
+	}
+	s.bundleID++
+	control := openflow.BundleControl{ID: s.bundleID, Flags: openflow.BundleAtomic | openflow.BundleOrdered}
+	open, done, commit := control, control, control
+	open.Command, done.Command, commit.Command = openflow.BundleOpen, openflow.BundleClose, openflow.BundleCommit
+	adds := make([]openflow.BundleAdd, len(mods))
+	msgs = append(slices.Grow(msgs, len(mods)+3), &open)
+	for i, m := range mods {
+		adds[i] = openflow.BundleAdd{ID: s.bundleID, Flags: control.Flags, Message: m}
+		msgs = append(msgs, &adds[i])
+	}
+	return append(msgs, &done, &commit)
 }
 
 // outcome says what became of meter-mods and a bundle that were sent at once: the first meters messages, the bundle's

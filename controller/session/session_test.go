@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -111,5 +112,26 @@ func TestApplyPartly(t *testing.T) {
 	var rej *session.Rejected
 	if !errors.As(err, &rej) || rej.Group == nil || *rej.Group != 9 || errors.Is(err, session.ErrPartly) || sw.Stats().Bundles != before.Bundles {
 		t.Errorf("%v, %+v", err, sw.Stats())
+	}
+}
+
+// TestApplyLarge: a change of more than one bundle is done whole, and a refusal in a later one is named.
+func TestApplyLarge(t *testing.T) {
+	ctx, s, sw := open(t)
+	var d derive.BridgeDelta
+	for i := range session.MaxBundle + 10 {
+		d.Set = append(d.Set, flow(t, fmt.Sprintf("table=1,tcp,tp_dst=%d actions=output:2", i)))
+	}
+	if err := s.Apply(ctx, change(d)); err != nil {
+		t.Fatal(err)
+	}
+	if st := sw.Stats(); st.Flows != session.MaxBundle+10 || st.Bundles != 2 {
+		t.Errorf("%+v", st)
+	}
+	bad := flow(t, "table=0 actions=group:5") // the last in order
+	d.Set = append(d.Set, bad)
+	var rej *session.Rejected
+	if err := s.Apply(ctx, change(d)); !errors.As(err, &rej) || rej.Key == nil || *rej.Key != bad.Key {
+		t.Errorf("%v", err)
 	}
 }

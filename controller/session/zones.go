@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/penstock/penstock/openflow"
 )
@@ -27,6 +28,22 @@ func (s *Session) flush(ctx context.Context, zones map[uint16]struct{}) error {
 		return nil // see withoutFlushes
 	}
 	return err
+}
+
+// Forget ends the connections of a zone that are translated from or to an address, without waiting. Each message goes twice,
+// as those that empty zones do.
+func (s *Session) Forget(zone uint16, a netip.Addr) error {
+	for range 2 {
+		for _, m := range []*openflow.CTFlush{
+			{HasZone: true, Zone: zone, Orig: openflow.CTTuple{Dst: a}},
+			{HasZone: true, Zone: zone, Reply: openflow.CTTuple{Dst: a}},
+		} {
+			if _, err := s.conn.TrySend(m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // withoutFlushes takes out of a batch's error what is about the flushes that are its messages before first and from last
