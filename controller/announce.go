@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 
+	"go.uber.org/zap"
+
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/ovsdb"
 	"github.com/penstock/penstock/packetin/arp"
@@ -18,6 +20,18 @@ type announcer struct {
 	// held is where each gateway and floating IP port is, waiting what is to be announced on a host.
 	held    map[model.PortID]model.HostName
 	waiting map[model.HostName]map[model.PortID]int64 // the revision that must be confirmed
+	// stale are the addresses whose connections a host is to forget.
+	stale map[model.HostName][]staleAddress
+}
+
+// maxStale bounds what is noted for a host that is away: its connections end with its Open vSwitch, if not before.
+const maxStale = 4096
+
+// staleAddress is a floating IP that stands for something else now: what was translated by it goes to the wrong place.
+type staleAddress struct {
+	rev  int64
+	zone uint16
+	addr netip.Addr
 }
 
 // maxAnnounced bounds how many addresses one confirmation announces; the rest follows with the next.
@@ -28,7 +42,7 @@ func (a *announcer) changed(v model.View, changes []model.Change) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.held == nil {
-		a.held, a.waiting = map[model.PortID]model.HostName{}, map[model.HostName]map[model.PortID]int64{}
+		a.held, a.waiting, a.stale = map[model.PortID]model.HostName{}, map[model.HostName]map[model.PortID]int64{}, map[model.HostName][]staleAddress{}
 	}
 	look := map[model.PortID]bool{}
 	floating := func(f *model.FloatingIP) { look[f.HolderPort] = true }
@@ -43,6 +57,7 @@ func (a *announcer) changed(v model.View, changes []model.Change) {
 	for _, c := range changes {
 		switch c.Table {
 		case model.FloatingIPs:
+			a.moved(v, c)
 			for _, o := range []model.Object{c.Old, c.New} {
 				if f, ok := o.(*model.FloatingIP); ok {
 					floating(f)
@@ -88,6 +103,41 @@ func (a *announcer) changed(v model.View, changes []model.Change) {
 	}
 }
 
+// moved notes that a floating IP does not stand any more for what it stood for.
+func (a *announcer) moved(v model.View, c model.Change) {
+	old, ok := c.Old.(*model.FloatingIP)
+	if !ok || old.RouterID == "" {
+		return
+	}
+	if now, ok := c.New.(*model.FloatingIP); ok && now.RouterID == old.RouterID && now.PortID == old.PortID && now.FixedIP == old.FixedIP {
+		return
+	}
+	host := a.held[old.HolderPort]
+	if r, ok := v.Router(old.RouterID); ok && r.Zone != 0 && host != "" {
+		l := a.stale[host]
+		if len(l) >= maxStale {
+			l = l[1:]
+		}
+		a.stale[host] = append(l, staleAddress{v.Revision(), r.Zone, old.Address})
+	}
+}
+
+// forgotten gives the addresses whose connections a host may forget, its switches having confirmed what came instead.
+func (a *announcer) forgotten(h model.HostName, rev int64) (out []staleAddress) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.stale[h]
+	n := 0
+	for n < len(l) && l[n].rev <= rev {
+		n++
+	}
+	out = l[:n:n]
+	if a.stale[h] = l[n:]; n == len(l) {
+		delete(a.stale, h)
+	}
+	return out
+}
+
 // confirmed gives the ports that a host may announce, its switches having confirmed everything up to a revision.
 func (a *announcer) confirmed(h model.HostName, rev int64) (out []model.PortID) {
 	a.mu.Lock()
@@ -106,8 +156,8 @@ func (a *announcer) confirmed(h model.HostName, rev int64) (out []model.PortID) 
 
 // announce sends what a host is to announce. It never blocks.
 func (r *runner) announce(o *ownedHost, rev int64) {
-	ids := r.c.announcer.confirmed(r.host, rev)
-	if len(ids) == 0 {
+	ids, stale := r.c.announcer.confirmed(r.host, rev), r.c.announcer.forgotten(r.host, rev)
+	if len(ids)+len(stale) == 0 {
 		return
 	}
 	r.mu.Lock()
@@ -115,6 +165,11 @@ func (r *runner) announce(o *ownedHost, rev int64) {
 	r.mu.Unlock()
 	if s == nil {
 		return
+	}
+	for _, x := range stale {
+		if err := s.Forget(x.zone, x.addr); err != nil {
+			r.log.Warn("cannot end the connections of a floating IP that moved", zap.Stringer("address", x.addr), zap.Error(err))
+		}
 	}
 	v := r.c.cfg.Store.View()
 	for _, id := range ids {

@@ -149,9 +149,16 @@ func TestRoutingAcrossHosts(t *testing.T) {
 	c.pings(addr1)
 	a.pings(addr1)
 	b.pings(addr2)
-	// Moved, to another host.
+	// Moved, to another host: no connection stays that leads to the former VM.
+	held := h1.AppCtl("dpctl/dump-conntrack", "zone=49152")
+	if !strings.Contains(held, "dst="+addr1) {
+		t.Errorf("no connection by %s: %s", addr1, held)
+	}
 	s.update("floatingip", f1["id"], object{"port_id": c.Port["id"]})
 	s.settle()
+	s.wait("its connections to be forgotten", func() bool {
+		return !strings.Contains(h1.AppCtl("dpctl/dump-conntrack", "zone=49152"), "dst="+addr1)
+	})
 	seen = c.Capture("icmp[icmptype] == 8")
 	if !out.WaitPing(addr1, patience) {
 		t.Errorf("moved: not reached")
