@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/penstock/penstock/internal/ovstest"
 )
@@ -171,4 +172,97 @@ func TestRoutingAcrossHosts(t *testing.T) {
 	if p := out.Ping(addr1, 2); p.Received > 0 {
 		t.Errorf("deleted: %v", p)
 	}
+}
+
+// TestRoutesOutside is one host with extra routes, TCP and UDP through SNAT, a router without SNAT, a killed penstockd, and
+// nothing left when the router is gone.
+func TestRoutesOutside(t *testing.T) {
+	t.Parallel()
+	var out *ovstest.VM
+	s := newSite(t, siteOptions{hosts: 1, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
+		setup: func(s *site) {
+			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
+			out = at[""]
+			s.hosts[0].AddBridge("br-ex")
+			s.hosts[0].AddPort("br-ex", "nic1")
+		}})
+	h := s.hosts[0]
+	s.settle()
+	empty := s.state()
+	public := s.external("203.0.113.0/24", "203.0.113.1", "203.0.113.10-203.0.113.99")
+	blue, s1 := s.network("blue", "10.0.1.0/24", nil)
+	red, s2 := s.network("red", "10.0.2.0/24", nil)
+	r := s.router("r", s1, s2)
+	s.update("router", r["id"], object{"external_gateway_info": object{"network_id": public["id"]}})
+	a := s.on(h, "a", blue, "10.0.1.11", object{"port_security_enabled": false}).via("10.0.1.1")
+	b := s.on(h, "b", red, "10.0.2.12", object{"port_security_enabled": false}).via("10.0.2.1")
+	s.settle()
+	own := s.show("router", r["id"])["external_gateway_info"].(object)["external_fixed_ips"].([]any)[0].(object)["ip_address"].(string)
+	a.pings("203.0.113.1")
+	seen := out.Capture("udp or tcp")
+	for _, proto := range []string{"udp", "tcp"} {
+		a.TryRun("bash", "-c", "echo hello > /dev/"+proto+"/203.0.113.1/9999")
+		if l := seen.Wait(own+".", patience); l == "" {
+			t.Errorf("%s: the outside saw nothing", proto)
+		}
+		seen.Stop()
+		seen = out.Capture("udp or tcp")
+	}
+	seen.Stop()
+
+	// An extra route: b has a network behind itself.
+	b.Run("ip", "addr", "add", "192.168.9.1/32", "dev", "eth0")
+	if p := a.Ping("192.168.9.1", 1); p.Received > 0 {
+		t.Errorf("without a route: %v", p)
+	}
+	s.update("router", r["id"], object{"routes": []object{{"destination": "192.168.9.0/24", "nexthop": "10.0.2.12"}}})
+	s.settle()
+	a.pings("192.168.9.1")
+
+	// Without SNAT the outside sees the VM itself.
+	s.update("router", r["id"], object{"external_gateway_info": object{"network_id": public["id"], "enable_snat": false}})
+	s.settle()
+	out.Run("ip", "route", "add", "10.0.0.0/16", "via", own)
+	plain := out.Capture("icmp[icmptype] == 8")
+	a.pings("203.0.113.1")
+	if l := strings.Join(plain.Stop(), "\n"); !strings.Contains(l, "10.0.1.11 > 203.0.113.1") {
+		t.Errorf("without SNAT the outside saw %s", l)
+	}
+	if !out.WaitPing("10.0.1.11", patience) {
+		t.Error("a is not reached from outside")
+	}
+	s.update("router", r["id"], object{"external_gateway_info": object{"network_id": public["id"], "enable_snat": true}})
+	s.settle()
+	a.pings("203.0.113.1")
+
+	// penstockd dies; no packet is lost, out or between subnets.
+	p1, p2 := a.StartPing("203.0.113.1", 20*time.Millisecond), a.StartPing("10.0.2.12", 20*time.Millisecond)
+	s.d.kill()
+	s.d.start()
+	s.wait("penstockd to be ready", func() bool { code, _, err := s.try("GET", "/readyz", nil); return err == nil && code == 200 })
+	s.settle()
+	for _, p := range []*ovstest.RunningPing{p1, p2} {
+		n := p.Received()
+		ovstest.WaitFor(patience, func() bool { return p.Received() > n+5 })
+		if got := p.Stop(); got.Lost > 0 {
+			t.Errorf("while penstockd was killed: %v", got)
+		}
+	}
+
+	// Down to nothing.
+	for _, x := range []object{s1, s2} {
+		s.update("router", r["id"], object{"routes": []object{}})
+		s.do("PUT", "/v2.0/routers/"+r["id"].(string)+"/remove_router_interface", object{"subnet_id": x["id"]}, nil)
+	}
+	s.delete("router", r["id"])
+	for _, v := range []*vm{a, b} {
+		v.Unplug()
+		s.delete("port", v.Port["id"])
+	}
+	for _, n := range []object{blue, red, public} {
+		s.delete("network", n["id"])
+	}
+	s.settle()
+	s.wait("nothing to be left", func() bool { return differ(empty, s.state()) == "" })
+	s.wait("no connection to be left", func() bool { return h.AppCtl("dpctl/dump-conntrack", "zone=49152") == "" })
 }
