@@ -1,0 +1,127 @@
+package router
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
+	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/packetin"
+	"github.com/penstock/penstock/packetin/packettest"
+	"github.com/penstock/penstock/store/snapshot"
+)
+
+var (
+	vmMAC = net.HardwareAddr{0xfa, 0x16, 0x3e, 0, 0, packettest.VMKey}
+	rMAC  = net.HardwareAddr{0xfa, 0x16, 0x3e, 0, 0, 9}
+)
+
+const gwKey = 20
+
+// view is the world with a router r: 10.0.0.1 inside, 203.0.113.10 outside, a route for 192.168.0.0/16 by the peer.
+func view() model.View {
+	w := packettest.New()
+	w.Router.DeviceID = "r"
+	w.More = []model.Change{
+		{Table: model.Networks, New: &model.Network{Meta: model.Meta{ID: "ext", Key: 3}, External: true}},
+		{Table: model.Subnets, New: &model.Subnet{Meta: model.Meta{ID: "sx", Key: 4}, NetworkID: "ext", CIDR: netip.MustParsePrefix("203.0.113.0/24"), GatewayIP: netip.MustParseAddr("203.0.113.1")}},
+		{Table: model.Ports, New: &model.Port{Meta: model.Meta{ID: "gw", Key: gwKey}, NetworkID: "ext", MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, gwKey}, DeviceOwner: model.OwnerRouterGateway, DeviceID: "r",
+			FixedIPs: []model.FixedIP{{SubnetID: "sx", Address: netip.MustParseAddr("203.0.113.10")}}}},
+		{Table: model.Routers, New: &model.Router{Meta: model.Meta{ID: "r", Key: 5}, AdminStateUp: true, GatewayNetwork: "ext", GatewayPort: "gw",
+			Routes: []model.Route{{Destination: netip.MustParsePrefix("192.168.0.0/16"), NextHop: netip.MustParseAddr("10.0.0.6")}}}},
+	}
+	return model.NewView(snapshot.Empty().Apply(1, w.Changes()))
+}
+
+// udp is a packet of the VM to the router's MAC.
+func udp(tb testing.TB, dst string, ttl uint8) []byte {
+	ip := &layers.IPv4{Version: 4, TTL: ttl, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{10, 0, 0, 5}, DstIP: net.ParseIP(dst).To4()}
+	u := &layers.UDP{SrcPort: 1, DstPort: 2}
+	if err := u.SetNetworkLayerForChecksum(ip); err != nil {
+		tb.Fatal(err)
+	}
+	return packettest.Serialize(tb, &layers.Ethernet{SrcMAC: vmMAC, DstMAC: rMAC, EthernetType: layers.EthernetTypeIPv4}, ip, u, gopacket.Payload("hello"))
+}
+
+func TestRefusals(t *testing.T) {
+	v := view()
+	for _, c := range []struct {
+		name, dst, outcome string
+		ttl                uint8
+		code               layers.ICMPv4TypeCode
+	}{
+		{"spent", "10.0.0.6", OutcomeTTL, 1, layers.CreateICMPv4TypeCode(11, 0)},
+		{"unknown host", "10.0.0.99", OutcomeNoNeighbour, 9, layers.CreateICMPv4TypeCode(3, 1)},
+		{"by a route", "192.168.1.1", OutcomeNoNeighbour, 9, layers.CreateICMPv4TypeCode(3, 1)},
+		{"a port of the router", "10.0.0.1", OutcomePort, 1, layers.CreateICMPv4TypeCode(3, 3)},
+	} {
+		var r packetin.Result
+		if err := Handle(v, packettest.Packet(udp(t, c.dst, c.ttl)), &r); err != nil || r.Outcome != c.outcome {
+			t.Errorf("%s: %s, %v; want %s", c.name, r.Outcome, err, c.outcome)
+			continue
+		}
+		last := r.Out[len(r.Out)-1]
+		p := packettest.Check(t, last.Data)
+		icmp, _ := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
+		ip := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+		if icmp == nil || icmp.TypeCode != c.code || !ip.SrcIP.Equal(net.IP{10, 0, 0, 1}) || last.Port != packettest.InPort || last.Net != 0 {
+			t.Errorf("%s: %v to port %d", c.name, p, last.Port)
+		}
+	}
+}
+
+// TestAsk: the next hop outside is asked for in the external network, from the router's address there.
+func TestAsk(t *testing.T) {
+	var r packetin.Result
+	if err := Handle(view(), packettest.Packet(udp(t, "198.51.100.1", 9)), &r); err != nil || r.Outcome != OutcomeAsked || len(r.Out) != 1 || r.Out[0].Net != 3 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	a := packettest.Check(t, r.Out[0].Data).Layer(layers.LayerTypeARP).(*layers.ARP)
+	if !net.IP(a.SourceProtAddress).Equal(net.IP{203, 0, 113, 10}) || !net.IP(a.DstProtAddress).Equal(net.IP{203, 0, 113, 1}) || a.Operation != 1 || a.SourceHwAddress[5] != gwKey {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestFromElsewhere: what another host sent to the gateway host is answered in the sender's network.
+func TestFromElsewhere(t *testing.T) {
+	v := view()
+	rt, _ := v.Router("r")
+	b := udp(t, "198.51.100.1", 1)
+	mac := rt.GatewayMAC()
+	copy(b, mac[:])
+	in := packettest.Packet(b)
+	in.PortKey = gwKey
+	var r packetin.Result
+	if err := Handle(v, in, &r); err != nil || r.Outcome != OutcomeTTL || len(r.Out) != 1 || r.Out[0].Net != 1 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if p := packettest.Check(t, r.Out[0].Data); net.HardwareAddr(p.LinkLayer().LinkFlow().Dst().Raw()).String() != vmMAC.String() {
+		t.Errorf("%v", p)
+	}
+}
+
+// FuzzHandle: whatever comes, an outcome of the list, and frames that decode.
+func FuzzHandle(f *testing.F) {
+	f.Add(udp(f, "10.0.0.99", 9), uint32(packettest.VMKey))
+	f.Add(udp(f, "198.51.100.1", 1), uint32(gwKey))
+	f.Add(udp(f, "10.0.0.1", 9)[:20], uint32(packettest.VMKey))
+	v := view()
+	f.Fuzz(func(t *testing.T, b []byte, key uint32) {
+		in := packettest.Packet(b)
+		in.PortKey = key
+		var r packetin.Result
+		err := Handle(v, in, &r)
+		if !slices.Contains(Outcomes(), r.Outcome) {
+			t.Fatalf("outcome %q, %v", r.Outcome, err)
+		}
+		for _, o := range r.Out {
+			if gopacket.NewPacket(o.Data, layers.LayerTypeEthernet, gopacket.Default).LinkLayer() == nil {
+				t.Fatalf("sent %x", o.Data)
+			}
+		}
+	})
+}
