@@ -1,7 +1,7 @@
 // Command memory measures the resident memory of penstockd, its embedded etcd included, with 4,000 ports of one network
-// on ten simulated hosts, and what of it is in use after a collection.
+// on a simulated host.
 //
-//	go run ./bench/memory [-n 4000] [-hosts 10]
+//	go run ./bench/memory [-n 4000] [-hosts 1] [-heap FILE]
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 func main() {
 	n := flag.Int("n", 4000, "ports")
 	hosts := flag.Int("hosts", 1, "simulated hosts that they are on")
+	heap := flag.String("heap", "", "write a heap profile to this file")
 	flag.Parse()
 	t := ovstest.NewProgram("bench/memory")
 	defer t.Close()
@@ -44,6 +45,9 @@ func main() {
 	}
 	p.Synced(2*len(f.Hosts), time.Minute)
 	plugged, peak := p.RSS()
+	if *heap != "" {
+		p.Heap(*heap)
+	}
 	p.Kill()
 	p.Start()
 	p.Synced(2*len(f.Hosts), time.Minute)

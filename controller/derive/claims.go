@@ -2,7 +2,8 @@ package derive
 
 // claims holds what units want of one kind of thing on one bridge (flows, groups, meters): a value per key.
 // When two units claim one key the lower unit's value stands, whatever came first.
-type claims[K comparable, V comparable] struct {
+type claims[K comparable, V any] struct {
+	same func(a, b V) bool
 	won  map[K]claim[V]
 	lost map[K][]claim[V] // further claims, rare
 	// before holds, of each key touched since the last take, the value that stood then.
@@ -20,7 +21,13 @@ type standing[V any] struct {
 }
 
 func newClaims[K, V comparable]() claims[K, V] {
-	return claims[K, V]{won: map[K]claim[V]{}, before: map[K]standing[V]{}}
+	return claims[K, V]{same: func(a, b V) bool { return a == b }, won: map[K]claim[V]{}, before: map[K]standing[V]{}}
+}
+
+// newClaimsByValue is for values that are pointed at, in the output of the units that claim them: with some ten
+// thousand flows a bridge a second copy of each is most of what the engine keeps.
+func newClaimsByValue[K, V comparable]() claims[K, *V] {
+	return claims[K, *V]{same: func(a, b *V) bool { return *a == *b }, won: map[K]claim[*V]{}, before: map[K]standing[*V]{}}
 }
 
 func (c *claims[K, V]) touch(k K) {
@@ -89,11 +96,15 @@ func (c *claims[K, V]) take(set func(K, V), del func(K, V)) {
 	for k, b := range c.before {
 		w, ok := c.won[k]
 		switch {
-		case ok && (!b.ok || b.v != w.v):
+		case ok && (!b.ok || !c.same(b.v, w.v)):
 			set(k, w.v)
 		case !ok && b.ok:
 			del(k, b.v)
 		}
+	}
+	if len(c.before) > 1000 { // a map never shrinks, and clearing it costs what it once held
+		c.before = map[K]standing[V]{}
+		return
 	}
 	clear(c.before)
 }

@@ -48,8 +48,8 @@ func (e *Engine) take(rev int64) *Delta {
 	for k := range e.touched {
 		b := e.bridges[k]
 		x := BridgeDelta{Host: k.host, Bridge: k.bridge}
-		b.flows.take(func(_ pipeline.Key, f pipeline.Flow) { x.Set = append(x.Set, f) },
-			func(_ pipeline.Key, f pipeline.Flow) { x.Del = append(x.Del, f) })
+		b.flows.take(func(_ pipeline.Key, f *pipeline.Flow) { x.Set = append(x.Set, *f) },
+			func(_ pipeline.Key, f *pipeline.Flow) { x.Del = append(x.Del, *f) })
 		b.groups.take(func(_ uint32, g pipeline.Group) { x.SetGroups = append(x.SetGroups, g) },
 			func(id uint32, _ pipeline.Group) { x.DelGroups = append(x.DelGroups, id) })
 		b.meters.take(func(_ uint32, m pipeline.Meter) { x.SetMeters = append(x.SetMeters, m) },
@@ -83,7 +83,7 @@ func (e *Engine) Desired(h model.HostName, name string) *Desired {
 	}
 	d.Flows = make(map[pipeline.Key]pipeline.Flow, len(b.flows.won))
 	for k, c := range b.flows.won {
-		d.Flows[k] = c.v
+		d.Flows[k] = *c.v
 	}
 	for k, c := range b.groups.won {
 		d.Groups[k] = c.v

@@ -53,7 +53,7 @@ type bridgeKey struct {
 
 // bridge is what is desired of one bridge.
 type bridge struct {
-	flows  claims[pipeline.Key, pipeline.Flow]
+	flows  claims[pipeline.Key, *pipeline.Flow]
 	groups claims[uint32, pipeline.Group]
 	meters claims[uint32, pipeline.Meter]
 	holds  claims[pipeline.Hold, struct{}]
@@ -285,7 +285,10 @@ func (e *Engine) derive(u *unit) {
 		}
 	}
 	out.Seal()
-	if !sameOut(&old, &out) {
+	if sameOut(&old, &out) {
+		out.Flows = old.Flows // the claims point there
+	} else {
+		out.Flows = slices.Clone(out.Flows) // without the room to grow
 		e.eachHost(u, func(h model.HostName) {
 			e.displace(u, &old, h)
 			e.place(u, &out, h)
@@ -400,7 +403,7 @@ func (e *Engine) bridge(h model.HostName, name string) *bridge {
 	e.touched[k] = struct{}{}
 	b := e.bridges[k]
 	if b == nil {
-		b = &bridge{newClaims[pipeline.Key, pipeline.Flow](), newClaims[uint32, pipeline.Group](),
+		b = &bridge{newClaimsByValue[pipeline.Key, pipeline.Flow](), newClaims[uint32, pipeline.Group](),
 			newClaims[uint32, pipeline.Meter](), newClaims[pipeline.Hold, struct{}](), newClaims[uint16, pipeline.Zone]()}
 		e.bridges[k] = b
 	}
@@ -410,7 +413,7 @@ func (e *Engine) bridge(h model.HostName, name string) *bridge {
 func (e *Engine) place(u *unit, out *pipeline.Out, h model.HostName) {
 	for i := range out.Flows {
 		f := &out.Flows[i]
-		if e.bridge(h, f.Bridge).flows.add(f.Key, f.Flow, u) {
+		if e.bridge(h, f.Bridge).flows.add(f.Key, &f.Flow, u) {
 			e.conflicts++
 		}
 	}

@@ -188,13 +188,13 @@ func declared(w *world, e *Engine) error {
 			role = pipeline.RoleTun
 		}
 		for key, c := range b.flows.won {
-			if _, ok := w.checked[c.v]; ok {
+			if _, ok := w.checked[*c.v]; ok {
 				continue
 			}
-			if err := pipeline.CheckFlow(role, &c.v); err != nil {
+			if err := pipeline.CheckFlow(role, c.v); err != nil {
 				return fmt.Errorf("%v %v: %w", k, key.Table, err)
 			}
-			w.checked[c.v] = struct{}{}
+			w.checked[*c.v] = struct{}{}
 		}
 	}
 	return nil

@@ -263,6 +263,23 @@ func (p *Penstockd) Profile(file string, seconds int) <-chan struct{} {
 	return done
 }
 
+// Heap writes a heap profile, taken after a collection, to a file.
+func (p *Penstockd) Heap(file string) {
+	p.t.Helper()
+	r, err := p.http.Get(p.base + "/debug/pprof/heap?gc=1")
+	if err != nil {
+		p.t.Fatalf("%v", err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = os.WriteFile(file, b, 0o600)
+	}
+	if err != nil {
+		p.t.Fatalf("%v", err)
+	}
+}
+
 // Print writes the bench's one line.
 func Print(v any) {
 	b, err := json.Marshal(v)
