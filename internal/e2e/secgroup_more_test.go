@@ -133,6 +133,32 @@ func TestSecurityGroupKinds(t *testing.T) {
 	d.refused("udp4", w, 80)
 	a.refused("udp4", d, 80)
 
+	// A zone is emptied when its port goes, and the next port that has it begins with nothing.
+	zone := func(v *vm) string {
+		for _, f := range e.flowsOf("br-int", e.key(v.Port["id"])) {
+			if _, rest, ok := strings.Cut(f, "zone="); ok {
+				return rest[:strings.IndexAny(rest, ",)")]
+			}
+		}
+		t.Fatalf("%s has no zone", v.Name)
+		return ""
+	}
+	i = 50
+	gone := at("gone", n, web)
+	gone.serve("udp4", 80)
+	a.reaches("udp4", gone, 80)
+	z := zone(gone)
+	entries := func() string { return e.host.AppCtl("dpctl/dump-conntrack", "zone="+z) }
+	if entries() == "" {
+		t.Error("a port's connections are not in its zone")
+	}
+	others := e.host.AppCtl("dpctl/dump-conntrack", "zone="+zone(a))
+	e.delete("port", gone.Port["id"])
+	e.wait("the zone of a port that is gone to be emptied", func() bool { return entries() == "" })
+	if others == "" || e.host.AppCtl("dpctl/dump-conntrack", "zone="+zone(a)) == "" {
+		t.Error("another port's zone is emptied too")
+	}
+
 	// Why: the counters say so, with some patience for Open vSwitch to bring them up to date.
 	find := func(v *vm, reason, direction string) func() bool {
 		return func() bool {
