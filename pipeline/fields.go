@@ -14,7 +14,9 @@ var (
 	InPort  = &Field{Name: "in", OF: openflow.Reg(14), Bits: 32, Doc: "key of the port the packet came from; 0: from another host or the physical network"}
 	OutPort = &Field{Name: "out", OF: openflow.Reg(15), Bits: 32, Doc: "key of the port the packet goes to; 0: not known yet"}
 	Punt    = &Field{Name: "punt", OF: openflow.Reg(13), Bits: 8, Doc: "handler that the packet is punted to"}
-	Remote  = &Field{Name: "remote", OF: openflow.Reg(10), Ofs: 0, Bits: 1, Doc: "1: the packet came from another host or the physical network, and is delivered on this host only"}
+	// FloodPart is free to share a register with Punt: what is punted is not flooded.
+	FloodPart = &Field{Name: "flood_part", OF: openflow.Reg(13), Ofs: 8, Bits: 16, Doc: "number of the flood leaf that a copy is for"}
+	Remote    = &Field{Name: "remote", OF: openflow.Reg(10), Ofs: 0, Bits: 1, Doc: "1: the packet came from another host or the physical network, and is delivered on this host only"}
 )
 
 // The registers of br-int that judging uses (package secgroup). SecSet, InSet and Allowed are 0 whenever none is under way.
@@ -42,7 +44,7 @@ var (
 
 // Registers lists the pieces of registers in use, for the document and the overlap check.
 func Registers() []*Field {
-	return []*Field{Net, InPort, OutPort, Punt, Remote, Router, NextHop, Resolved, SecPort, SecGroup, SecSet, Opened, InSet, Allowed, Far, Far1, Far2, Far3, Seg, Encap, Leaf}
+	return []*Field{Net, InPort, OutPort, Punt, FloodPart, Remote, Router, NextHop, Resolved, SecPort, SecGroup, SecSet, Opened, InSet, Allowed, Far, Far1, Far2, Far3, Seg, Encap, Leaf}
 }
 
 // The fields of packets that tables match or write.

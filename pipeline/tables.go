@@ -4,7 +4,7 @@ import "sort"
 
 var allTables = []*Table{
 	RouteIn, NATIn, RouteSelf, Route, Exit, Neighbour, Neighbours, RouteOut, NATOut,
-	Classify, SpoofGuard, AddrGuard, NDGuard, Services, EgressACL, EgressJudge, EgressVerdict, ARPResponder, Learn, L2Lookup, FDB, Unknown, Flood, IngressACL, IngressJudge, IngressVerdict,
+	Classify, SpoofGuard, AddrGuard, NDGuard, Services, EgressACL, EgressJudge, EgressVerdict, ARPResponder, Learn, L2Lookup, FDB, Unknown, Flood, FloodLeaf, IngressACL, IngressJudge, IngressVerdict,
 	Output, Uplink, PuntTable, PortGroups, GroupSets, RemoteSets, Rules,
 	TunClassify, TunLearn, TunUnicast, TunFDB, TunUnknown, TunFlood, TunLeaf, TunSend,
 	ExClassify,

@@ -58,10 +58,15 @@ var (
 		Doc:   "Tracks the connections of what goes to a port with security groups; all else is delivered.",
 		Match: []*Field{InPort, OutPort, EthType, IPProto, UDPSrc, UDPDst, ICMP6Typ}, Next: []*Table{IngressJudge, Output}, Miss: Output,
 	}
+	FloodLeaf = &Table{
+		ID: 59, Role: RoleInt, Name: "flood_leaf",
+		Doc:   "Copies to one part of a network's members, in a pass of its own: one pass has no room for thousands that are judged.",
+		Match: []*Field{FloodPart},
+	}
 	Flood = &Table{
 		ID: 58, Role: RoleInt, Name: "flood",
 		Doc:   "Copies broadcast, multicast and unknown destinations to all members of the network.",
-		Match: []*Field{Net, Remote}, Write: []*Field{PktMark},
+		Match: []*Field{Net, Remote}, Write: []*Field{PktMark}, Next: []*Table{FloodLeaf},
 	}
 	Unknown = &Table{
 		ID: 56, Role: RoleInt, Name: "unknown",
@@ -191,6 +196,7 @@ var (
 	NoListener = L2Lookup.Rule(55, 100, "a frame to the MAC of an address that Penstock holds itself: what was not answered ends here")
 	NotLearned = Unknown.Rule(52, 100, "a frame that fdb does not know either is flooded")
 	FloodLocal = Flood.Rule(53, 100, "one copy to every member of the network on this host")
+	FloodLeafs = FloodLeaf.Rule(56, 100, "one copy to every member of a part of a network with many members on this host")
 	FloodOut   = Flood.Rule(54, 110, "what comes from a port of this host also goes out over the network's carrier")
 
 	OwnCopy     = IngressACL.Rule(630, 300, "a port does not get back what it sends")

@@ -96,6 +96,9 @@ func localNetwork(v model.View, sw pipeline.Switch, id string, out *pipeline.Out
 	buckets := make([][]openflow.Action, len(leaves))
 	for i, l := range leaves {
 		buckets[i] = []openflow.Action{openflow.Group{ID: pipeline.LeafGroup(l)}}
+		if len(leaves) > directLeaves {
+			buckets[i] = []openflow.Action{pipeline.FloodPart.Load(uint64(l)), openflow.CT{Table: openflow.ToTable(pipeline.FloodLeaf.ID)}}
+		}
 		out.Need(FloodLeaf, sw.Host, id+"/"+strconv.FormatUint(uint64(l), 10))
 	}
 	members := openflow.Group{ID: pipeline.FloodGroup(n.Key)}
@@ -121,6 +124,11 @@ func localNetwork(v model.View, sw pipeline.Switch, id string, out *pipeline.Out
 	out.Add(pipeline.FloodOut, pipeline.Match{net, pipeline.Remote.Is(0)}, members, pipeline.PktMark.Load(uint64(all)), output(c.port))
 }
 
+// directLeaves is how many flood leaves are copied to in one pass. A pass has room for 4,096 resubmits; a member with
+// security groups takes up to four. Beyond that each leaf gets a pass of its own: conntrack's recirculation counts anew, and
+// nothing is committed, so no connection comes of it.
+const directLeaves = 12
+
 func floodLeaf(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
 	netID, leafText, _ := strings.Cut(id, "/")
 	leaf, err := strconv.ParseUint(leafText, 10, 32)
@@ -135,6 +143,10 @@ func floodLeaf(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
 		}
 	}
 	out.AllGroup(pipeline.BrInt, pipeline.LeafGroup(uint32(leaf)), buckets...)
+	if n, ok := v.Network(model.NetworkID(netID)); ok && len(v.Leaves(model.NetworkID(netID), sw.Host)) > directLeaves {
+		out.For(model.Networks, n.Key)
+		out.Add(pipeline.FloodLeafs, pipeline.Match{pipeline.FloodPart.Is(leaf)}, openflow.Group{ID: pipeline.LeafGroup(uint32(leaf))})
+	}
 }
 
 // copyTo delivers a copy of what is flooded. One to a port with security groups is judged like any packet; Remote keeps
