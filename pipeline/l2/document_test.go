@@ -94,5 +94,18 @@ func examples(t *testing.T) map[uint16]string {
 	for _, f := range sorted(e.Desired("h1", pipeline.BrTun).Flows) {
 		note(flowLine(w, &f))
 	}
+	// A network with more members on a host than one pass copies to.
+	big := newEngine()
+	changes = []model.Change{overlayRow(1, model.NetworkVXLAN, 10), hostRow(1)}
+	for i := uint32(1); i <= 13; i++ {
+		rows := bind(i, "n1", "h1")
+		rows[1].New.(*model.Binding).Member = i * model.LeafSize
+		changes = append(changes, rows...)
+	}
+	big.apply(changes...)
+	checkFlows(t, big)
+	for _, f := range sorted(big.Desired("h1", pipeline.BrInt).Flows) {
+		note(flowLine(w, &f))
+	}
 	return ex
 }
