@@ -274,7 +274,7 @@ func (s *site) migrate(ports, mac string) {
 	a, b, c := s.vms["a"], s.vms["b"], s.vms["c"]
 	next := s.hosts["h3"].AddVM("b2", ovstest.VMOptions{MAC: mac}) // silent, as a VM that is not running yet
 	at := func(host string) string {
-		return fmt.Sprintf("ports:\n- {name: b, network: vx, mac: %q, ips: [10.0.0.2], host_id: %s, on: {h2: %s, h3: %d}}\n", mac, host, on(ports, "b"), s.hosts["h3"].OFPort(next.Tap))
+		return fmt.Sprintf("ports:\n- {name: b, network: vx, mac: %q, ips: [10.0.0.2], groups: [all], host_id: %s, on: {h2: %s, h3: %d}}\n", mac, host, on(ports, "b"), s.hosts["h3"].OFPort(next.Tap))
 	}
 	s.step(at("h2"))
 	for _, vm := range []*ovstest.VM{a, c} {
