@@ -11,7 +11,7 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 # The steps, in order: each a function below. A further step is a further function and its name here.
-steps=(openvswitch penstockd networks plug dhcp ping isolation learning flows restart delete)
+steps=(openvswitch penstockd networks plug dhcp ping isolation learning routing nat flows restart delete)
 [ $# -eq 0 ] || steps=("$@")
 
 PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin
@@ -20,6 +20,7 @@ OVS=${OVS:-auto}
 prefix=pkdemo
 id=$prefix.$$
 dir= host_ns= started=0
+router= floating=
 pids=() namespaces=() links=() bridges=()
 
 # --- telling
@@ -56,6 +57,18 @@ at_host() { if [ -n "$host_ns" ]; then ip netns exec "$host_ns" "$@"; else "$@";
 in_vm() { local vm=$1; shift; ip netns exec "$id.$vm" "$@"; }
 vsctl() { ovs-vsctl --timeout=20 --db="$ovsdb" "$@"; }
 ctl() { at_host "$BIN/penstockctl" --endpoint "http://$api" "$@"; }
+# neutron METHOD PATH [JSON]: a request to the Networking API, for what penstockctl has no command yet; prints the id.
+neutron() {
+	at_host python3 -c '
+import json, sys, urllib.request
+method, url, body = sys.argv[1:4]
+r = urllib.request.Request(url, method=method, data=body.encode() or None, headers={"Content-Type": "application/json"})
+try: text = urllib.request.urlopen(r).read()
+except urllib.error.HTTPError as e: sys.exit("%s %s: %s" % (method, url, e.read().decode()))
+o = json.loads(text or b"{}")
+o = next(iter(o.values())) if len(o) == 1 else o
+print(o.get("id", "") if isinstance(o, dict) else "")' "$1" "http://$api/v2.0/$2" "${3:-}"
+}
 # in_place NAMESPACE COMMAND...: becomes the command, so that the pid of a subshell that ends with it is its pid.
 in_place() { if [ -n "$1" ]; then exec ip netns exec "$@"; else exec "${@:2}"; fi; }
 # shown: like run, for penstockctl.
@@ -296,9 +309,49 @@ step_learning() {
 	wait_for 20 "port bridge1 to be ACTIVE" active bridge1
 	in_vm bridge1 ip link set eth0 address 02:00:00:00:0b:01
 	in_vm bridge1 ip addr add 10.0.0.99/24 dev eth0
-	in_vm bridge1 ping -n -q -c 3 -i 0.2 -W 2 "${ip_of[web1]}" >/dev/null || fail "the MAC behind bridge1 reaches nobody"
+	# web1 asks: its security group lets answers in, and nobody else's questions.
+	in_vm web1 ping -n -q -c 3 -i 0.2 -W 2 10.0.0.99 >/dev/null || fail "web1 does not reach the MAC behind bridge1"
 	shown fdb list
 	ctl fdb list | grep -q 02:00:00:00:0b:01 || fail "the MAC is not in fdb list"
+}
+
+step_routing() {
+	step "A router between two subnets: routed on the host itself, no namespace"
+	local blue green
+	ctl network create green >/dev/null
+	ctl subnet create green-v4 --network green --cidr 10.1.0.0/24 >/dev/null
+	ctl port create green1 --network green --fixed-ip 10.1.0.11 >/dev/null
+	new_vm green1 green1
+	wait_for 20 "port green1 to be ACTIVE" active green1
+	lease green1
+	router=$(neutron POST routers '{"router": {"name": "r1"}}')
+	blue=$(ctl subnet show blue-v4 -o value -c id) green=$(ctl subnet show green-v4 -o value -c id)
+	neutron PUT "routers/$router/add_router_interface" "{\"subnet_id\": \"$blue\"}" >/dev/null
+	neutron PUT "routers/$router/add_router_interface" "{\"subnet_id\": \"$green\"}" >/dev/null
+	wait_for 20 "web1 to reach green1 over the router" in_vm web1 ping -n -q -c 1 -W 1 10.1.0.11
+	run in_vm web1 ping -n -c 2 -i 0.2 -W 2 10.1.0.11
+	in_vm web1 ping -n -q -c 1 -W 2 10.1.0.1 >/dev/null || fail "the router's address 10.1.0.1 does not answer"
+	say "ttl=63: one hop; and the router's own address 10.1.0.1 answers"
+}
+
+step_nat() {
+	step "The way out: SNAT for all, a floating IP for web2"
+	if [ -z "$host_ns" ]; then say "left out: this machine’s own Open vSwitch is used, and its uplinks are not ours"; return; fi
+	local public group
+	ip -n "$id.outside" addr add 203.0.113.1/24 dev eth0
+	ip -n "$id.outside" link set eth0 up
+	ip netns exec "$id.outside" ethtool -K eth0 tx off >/dev/null
+	public=$(neutron POST networks '{"network": {"name": "public", "router:external": true, "provider:network_type": "flat", "provider:physical_network": "external"}}')
+	neutron POST subnets "{\"subnet\": {\"name\": \"public-v4\", \"network_id\": \"$public\", \"ip_version\": 4, \"cidr\": \"203.0.113.0/24\", \"gateway_ip\": \"203.0.113.1\", \"enable_dhcp\": false}}" >/dev/null
+	neutron PUT "routers/$router" "{\"router\": {\"external_gateway_info\": {\"network_id\": \"$public\"}}}" >/dev/null
+	wait_for 20 "web1 to reach the outside" in_vm web1 ping -n -q -c 1 -W 1 203.0.113.1
+	say "web1 reaches 203.0.113.1 outside, by SNAT"
+	group=$(neutron POST security-groups '{"security_group": {"name": "ping"}}')
+	neutron POST security-group-rules "{\"security_group_rule\": {\"security_group_id\": \"$group\", \"direction\": \"ingress\", \"protocol\": \"icmp\"}}" >/dev/null
+	neutron PUT "ports/$(ctl port show web2 -o value -c id)" "{\"port\": {\"security_groups\": [\"$group\"]}}" >/dev/null
+	floating=$(neutron POST floatingips "{\"floatingip\": {\"floating_network_id\": \"$public\", \"port_id\": \"$(ctl port show web2 -o value -c id)\", \"floating_ip_address\": \"203.0.113.200\"}}")
+	wait_for 20 "the outside to reach 203.0.113.200" in_vm outside ping -n -q -c 1 -W 1 203.0.113.200
+	say "the outside reaches web2 at 203.0.113.200, its floating IP"
 }
 
 step_flows() {
@@ -349,10 +402,20 @@ step_delete() {
 	step "Everything is deleted: only the base flows are left"
 	local vm p
 	for p in ${taps[@]+"${taps[@]}"}; do vsctl --if-exists del-port "$p"; done
-	for vm in web1 web2 red1 bridge1; do
+	[ -z "$floating" ] || neutron DELETE "floatingips/$floating" >/dev/null
+	if [ -n "$router" ]; then
+		neutron PUT "routers/$router" '{"router": {"external_gateway_info": {}}}' >/dev/null
+		for p in blue-v4 green-v4; do
+			neutron PUT "routers/$router/remove_router_interface" "{\"subnet_id\": \"$(ctl subnet show "$p" -o value -c id)\"}" >/dev/null
+		done
+		neutron DELETE "routers/$router" >/dev/null
+	fi
+	for vm in web1 web2 red1 bridge1 green1; do
 		[ -z "$(ctl port list --name "$vm" -o value -c id)" ] || ctl port delete "$vm"
 	done
-	ctl network delete blue red
+	for p in blue red green public; do
+		[ -z "$(ctl network list --name "$p" -o value -c id)" ] || ctl network delete "$p"
+	done
 	wait_for 20 "the flows of what is gone to go" only_base
 	shown flow dump --bridge br-int
 	shown health
