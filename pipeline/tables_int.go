@@ -125,7 +125,7 @@ var (
 	AddrGuard = &Table{
 		ID: 9, Role: RoleInt, Name: "addr_guard",
 		Doc:   "Passes what a port sends from its own addresses, and what DHCP and duplicate address detection need before it has one.",
-		Match: []*Field{InPort, EthSrc, EthType, IPProto, IPv4Src, IPv4Dst, IPv6Src, IPv6Dst, UDPSrc, UDPDst, ICMP6Typ, ARPSPA, ARPSHA},
+		Match: []*Field{Net, InPort, EthSrc, EthType, IPProto, IPv4Src, IPv4Dst, IPv6Src, IPv6Dst, UDPSrc, UDPDst, ICMP6Typ, ARPSPA, ARPSHA},
 		Next:  []*Table{NDGuard, Services},
 	}
 	SpoofGuard = &Table{
@@ -159,6 +159,7 @@ var (
 	OwnARPSender = AddrGuard.Rule(594, 100, "an ARP whose sender is an address of the port")
 	ProbeARP     = AddrGuard.Rule(595, 100, "an ARP probe, which has no sender address (RFC 5227)")
 	OwnAddress   = AddrGuard.Rule(596, 100, "a packet from an address of the port or of its allowed_address_pairs")
+	RenewV4      = AddrGuard.Rule(598, 190, "where Penstock answers DHCPv4, a client may ask with any address that it takes for its own: it may be told no, and the packet goes nowhere else")
 	OtherAddress = AddrGuard.Rule(597, 10, "a packet from any other address is dropped, and counted for its port")
 
 	OwnSolicit = NDGuard.Rule(600, 100, "a neighbour solicitation from an address of the port, with its MAC or none")

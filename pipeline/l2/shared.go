@@ -19,8 +19,9 @@ func network(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
 		return
 	}
 	net := pipeline.Net.Key(n.Key)
-	out.Add(pipeline.DHCPRequest,
-		pipeline.Match{net, pipeline.IsIPv4, pipeline.IPProto.Is(pipeline.ProtoUDP), pipeline.UDPSrc.Is(68), pipeline.UDPDst.Is(67)},
+	request := pipeline.Match{net, pipeline.IsIPv4, pipeline.IPProto.Is(pipeline.ProtoUDP), pipeline.UDPSrc.Is(68), pipeline.UDPDst.Is(67)}
+	out.Add(pipeline.RenewV4, request, pipeline.Goto(pipeline.Services))
+	out.Add(pipeline.DHCPRequest, request,
 		pipeline.Punt.Load(uint64(pipeline.HandlerDHCP)), pipeline.Goto(pipeline.PuntTable))
 	out.For(model.Ports, dhcp.Key)
 	for _, f := range dhcp.FixedIPs {
