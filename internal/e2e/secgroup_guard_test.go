@@ -182,7 +182,14 @@ func TestAntiSpoofing(t *testing.T) {
 			t.Fatalf("%s: what is sent after it is not seen", x.name)
 		}
 		for _, l := range seen.Lines()[before:] {
+			// What the VM's kernel says by itself, at times of its own.
+			if strings.Contains(l, "multicast listener report") || strings.Contains(l, "router solicitation") && x.name != "router solicitation" {
+				continue
+			}
 			if (strings.Contains(l, m) || strings.Contains(l, other)) && !strings.Contains(l, "10.0.1.") && !strings.Contains(l, o.MAC+" > ") && !strings.Contains(l, "Reply 10.0.0.11 is-at") {
+				if !x.pass {
+					t.Logf("%s: seen: %s", x.name, l)
+				}
 				return true
 			}
 		}
