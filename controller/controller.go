@@ -62,7 +62,8 @@ type Controller struct {
 
 	mu      sync.Mutex
 	runners map[model.HostName]*runner
-	ready   bool // the store's state is derived
+	slots   chan struct{} // of rollout.Config
+	ready   bool          // the store's state is derived
 }
 
 // New makes a Controller; Run runs it.
@@ -70,7 +71,8 @@ func New(cfg Config) *Controller {
 	if cfg.LivenessInterval == 0 {
 		cfg.LivenessInterval = 5 * time.Second
 	}
-	c := &Controller{cfg: cfg, loop: newLoop(l2.Root, cfg.Settings), started: time.Now().UTC().Truncate(time.Second), runners: map[model.HostName]*runner{}}
+	c := &Controller{cfg: cfg, loop: newLoop(l2.Root, cfg.Settings), started: time.Now().UTC().Truncate(time.Second), runners: map[model.HostName]*runner{},
+		slots: make(chan struct{}, 16)}
 	c.metrics = newMetrics(cfg.Registerer, c)
 	c.dispatch = dispatch.New(dispatch.Config{View: cfg.Store.View, Facts: c.facts.note, Logger: cfg.Logger.Named("packetin"), Registerer: cfg.Registerer})
 	c.dispatch.Register(pipeline.HandlerDHCP, dhcp.New(dhcp.Config{DNSDomain: cfg.DNSDomain}))

@@ -72,7 +72,11 @@ func (l *loop) run(ctx context.Context, st *store.Store) error {
 
 func (l *loop) apply(u storeUpdate) {
 	start := time.Now()
-	delta := l.engine.Apply(u.snap, u.changes)
+	apply := l.engine.Apply
+	if l.rev == 0 { // no host is run yet
+		apply = l.engine.Load
+	}
+	delta := apply(u.snap, u.changes)
 	l.rev = delta.Revision
 	byHost := map[model.HostName][]derive.BridgeDelta{}
 	for _, b := range delta.Bridges {

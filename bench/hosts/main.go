@@ -167,6 +167,7 @@ func (r *run) cold(networks, ports int) map[string]any {
 	}
 	after, m := r.f.Sum(), r.p.Metrics()
 	rss, peak := r.p.RSS()
+	cpu := r.p.CPU()
 	// Once more, with all flows in place.
 	r.p.Kill()
 	start = time.Now()
@@ -175,7 +176,7 @@ func (r *run) cold(networks, ports int) map[string]any {
 	resync := time.Since(start)
 	return map[string]any{"networks": networks, "ports": networks * ports, "hosts": len(byHost), "api_s": rig.Round(api.Seconds()), "plug_s": rig.Round(plug.Seconds()),
 		"ready_s": rig.Round(ready.Seconds()), "installed_s": rig.Round(all.Seconds()), "installed_aim_s": 20, "flows": after.Flows, "flow_mods": after.FlowMods - before.FlowMods,
-		"desired": m["penstock_flows_desired"], "rss_mb": rig.Round(rss), "rss_peak_mb": rig.Round(peak), "rss_before_mb": rig.Round(warm), "rss_aim_mb": 1000,
+		"desired": m["penstock_flows_desired"], "rss_mb": rig.Round(rss), "rss_peak_mb": rig.Round(peak), "rss_before_mb": rig.Round(warm), "rss_aim_mb": 1000, "penstockd_cpu_s": rig.Round(cpu.Seconds()),
 		"resync_s": rig.Round(resync.Seconds()), "resync_flow_mods": r.f.Sum().FlowMods - after.FlowMods, "failed": after.Failed,
 		"ok": all.Seconds() < 20 && peak < 1000 && int(m["penstock_flows_desired"]) == after.Flows}
 }

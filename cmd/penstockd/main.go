@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -48,12 +47,11 @@ file, in the environment (PENSTOCK_ and the flag's name in capitals with undersc
 			return err
 		}
 		defer lg.Sync() //nolint:errcheck // stderr
-		if os.Getenv("GOGC") == "" {
-			// Much is kept and little is thrown away: half as much memory costs a few hundredths of processor time.
-			debug.SetGCPercent(40)
-		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
+		if os.Getenv("GOGC") == "" {
+			go tuneGC(ctx)
+		}
 		return run(ctx, cfg, lg)
 	}
 	return cmd

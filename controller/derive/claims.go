@@ -6,7 +6,7 @@ type claims[K comparable, V any] struct {
 	same func(a, b V) bool
 	won  map[K]claim[V]
 	lost map[K][]claim[V] // further claims, rare
-	// before holds, of each key touched since the last take, the value that stood then.
+	// before holds, of each key touched since the last take, the value that stood then; nil while nobody will take.
 	before map[K]standing[V]
 }
 
@@ -31,6 +31,9 @@ func newClaimsByValue[K, V comparable]() claims[K, *V] {
 }
 
 func (c *claims[K, V]) touch(k K) {
+	if c.before == nil {
+		return
+	}
 	if _, ok := c.before[k]; !ok {
 		w, ok := c.won[k]
 		c.before[k] = standing[V]{w.v, ok}
@@ -91,6 +94,9 @@ func (c *claims[K, V]) setLost(k K, l []claim[V]) {
 	c.lost[k] = l
 }
 
+// quiet says that nobody takes what changes until the next take, which reports nothing.
+func (c *claims[K, V]) quiet() { c.before = nil }
+
 // take reports the keys whose standing value changed since the last take.
 func (c *claims[K, V]) take(set func(K, V), del func(K, V)) {
 	for k, b := range c.before {
@@ -102,7 +108,7 @@ func (c *claims[K, V]) take(set func(K, V), del func(K, V)) {
 			del(k, b.v)
 		}
 	}
-	if len(c.before) > 1000 { // a map never shrinks, and clearing it costs what it once held
+	if c.before == nil || len(c.before) > 1000 { // a map never shrinks, and clearing it costs what it once held
 		c.before = map[K]standing[V]{}
 		return
 	}

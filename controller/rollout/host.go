@@ -57,6 +57,10 @@ type Config struct {
 	AuditInterval time.Duration
 	// RetryInterval is how soon what was refused is tried again, default 1 s; it doubles up to AuditInterval.
 	RetryInterval time.Duration
+	// Slots, if set, is shared by hosts: a value in it is held while a bridge is read back and what it lacks is sent, so
+	// that at a start with hundreds of hosts only a few hold copies of all flows at a time. A host that has waited for
+	// slotWait goes on without, so that switches which do not answer hold up nobody for long.
+	Slots chan struct{}
 	// Timeout bounds one exchange with a switch, a bundle for example, default 30 s: a switch that does not answer is
 	// disconnected.
 	Timeout time.Duration
@@ -280,6 +284,9 @@ func (h *Host) round(ctx context.Context) {
 		}
 	}
 	h.mu.Unlock()
+	if len(read) > 0 {
+		defer h.slot(ctx)()
+	}
 	slices.Sort(read)
 	var told []chan struct{}
 	for _, name := range read {
@@ -289,6 +296,30 @@ func (h *Host) round(ctx context.Context) {
 	for _, c := range told {
 		close(c)
 	}
+}
+
+// slotWait is how long a host waits for one of Config.Slots at most.
+const slotWait = 5 * time.Second
+
+// slot takes one of Config.Slots and returns what gives it back.
+func (h *Host) slot(ctx context.Context) (free func()) {
+	t := time.NewTimer(slotWait)
+	defer t.Stop()
+	select {
+	case h.cfg.Slots <- struct{}{}: // never if it is nil
+		return func() { <-h.cfg.Slots }
+	default:
+	}
+	if h.cfg.Slots == nil {
+		return func() {}
+	}
+	select {
+	case h.cfg.Slots <- struct{}{}:
+		return func() { <-h.cfg.Slots }
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return func() {}
 }
 
 // sync reads a bridge back and makes the difference to what is desired its pending change. It gives those who

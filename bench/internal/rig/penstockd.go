@@ -49,6 +49,8 @@ type Penstockd struct {
 	base  string
 	Dir   string
 	OF    string // where it listens for switches
+	// projects are those of networks: ports of one project share its default security group.
+	projects map[string]string
 }
 
 // Build builds a command of the project and returns its path.
@@ -69,7 +71,7 @@ func Penstock(t ovstest.TB, place Place, hosts []HostConf, settings map[string]a
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := &Penstockd{t: t, place: place, Dir: dir, base: "http://127.0.0.1:19696", OF: "127.0.0.1:16653"}
+	p := &Penstockd{t: t, place: place, Dir: dir, base: "http://127.0.0.1:19696", OF: "127.0.0.1:16653", projects: map[string]string{}}
 	p.http = &http.Client{Transport: &http.Transport{DialContext: place.Dial, MaxIdleConnsPerHost: 8}, Timeout: 5 * time.Minute}
 	conf := map[string]any{
 		"data_dir": filepath.Join(dir, "data"), "hosts": hosts, "api": map[string]any{"listen": "127.0.0.1:19696", "pprof": true},
@@ -153,12 +155,13 @@ type object struct {
 	MAC string `json:"mac_address"`
 }
 
-// Network makes a network with a subnet and returns its id.
+// Network makes a network with a subnet, in a project of its name, and returns its id.
 func (p *Penstockd) Network(name, cidr string) string {
 	p.t.Helper()
 	var n struct{ Network object }
-	p.Call("POST", "/v2.0/networks", map[string]any{"network": map[string]any{"name": name}}, &n)
-	p.Call("POST", "/v2.0/subnets", map[string]any{"subnet": map[string]any{"network_id": n.Network.ID, "ip_version": 4, "cidr": cidr}}, nil)
+	p.Call("POST", "/v2.0/networks", map[string]any{"network": map[string]any{"name": name, "project_id": name}}, &n)
+	p.Call("POST", "/v2.0/subnets", map[string]any{"subnet": map[string]any{"network_id": n.Network.ID, "ip_version": 4, "cidr": cidr, "project_id": name}}, nil)
+	p.projects[n.Network.ID] = name
 	return n.Network.ID
 }
 
@@ -171,7 +174,7 @@ func (p *Penstockd) Ports(network string, n int) []string {
 		n -= k
 		list := make([]map[string]any, k)
 		for i := range list {
-			list[i] = map[string]any{"network_id": network}
+			list[i] = map[string]any{"network_id": network, "project_id": p.projects[network]}
 		}
 		var out struct{ Ports []object }
 		p.Call("POST", "/v2.0/ports", map[string]any{"ports": list}, &out)
