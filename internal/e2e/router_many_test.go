@@ -263,6 +263,12 @@ func TestRoutesOutside(t *testing.T) {
 		s.delete("network", n["id"])
 	}
 	s.settle()
-	s.wait("nothing to be left", func() bool { return differ(empty, s.state()) == "" })
+	left := ""
+	t.Cleanup(func() {
+		if left != "" {
+			t.Logf("left: %.2000s", left)
+		}
+	})
+	s.wait("nothing to be left", func() bool { left = differ(empty, s.state()); return left == "" })
 	s.wait("no connection to be left", func() bool { return h.AppCtl("dpctl/dump-conntrack", "zone=49152") == "" })
 }
