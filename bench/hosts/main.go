@@ -20,6 +20,8 @@ import (
 
 var profile = flag.String("profile", "", "write a CPU profile of penstockd's cold start to this file")
 
+var heap = flag.String("heap", "", "write a heap profile of penstockd after its cold start to this file")
+
 func main() {
 	sizes := flag.String("sizes", "2,10,50,200", "hosts that the network is on")
 	cold := flag.Int("cold", 500, "networks of 20 ports in the cold start; 0: leave out")
@@ -168,12 +170,21 @@ func (r *run) cold(networks, ports int) map[string]any {
 	after, m := r.f.Sum(), r.p.Metrics()
 	rss, peak := r.p.RSS()
 	cpu := r.p.CPU()
+	if *heap != "" {
+		r.p.Heap(*heap)
+	}
 	// Once more, with all flows in place.
 	r.p.Kill()
 	start = time.Now()
 	r.p.Start()
+	if *profile != "" {
+		prof = r.p.Profile(*profile+".resync", 20)
+	}
 	r.p.Synced(2*len(r.f.Hosts), 5*time.Minute)
 	resync := time.Since(start)
+	if prof != nil {
+		<-prof
+	}
 	return map[string]any{"networks": networks, "ports": networks * ports, "hosts": len(byHost), "api_s": rig.Round(api.Seconds()), "plug_s": rig.Round(plug.Seconds()),
 		"ready_s": rig.Round(ready.Seconds()), "installed_s": rig.Round(all.Seconds()), "installed_aim_s": 20, "flows": after.Flows, "flow_mods": after.FlowMods - before.FlowMods,
 		"desired": m["penstock_flows_desired"], "rss_mb": rig.Round(rss), "rss_peak_mb": rig.Round(peak), "rss_before_mb": rig.Round(warm), "rss_aim_mb": 1000, "penstockd_cpu_s": rig.Round(cpu.Seconds()),

@@ -10,8 +10,8 @@ import (
 // smallHeap is what a controller of a few hosts keeps at most, in bytes.
 const smallHeap = 256 << 20
 
-// tuneGC has garbage collected early while little is kept: it costs hardly any processor time then, and the process
-// stays small beside the VMs of a single host. What is kept for hundreds of hosts is collected as usual.
+// tuneGC has garbage collected earlier than usual, and most so while little is kept: it costs hardly any processor time
+// then, and the process stays small beside the VMs of a single host. A start is as usual: much is made in it.
 func tuneGC(ctx context.Context) {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	percent := 100
@@ -22,7 +22,7 @@ func tuneGC(ctx context.Context) {
 		case <-time.After(2 * time.Second):
 		}
 		metrics.Read(sample)
-		want := 100
+		want := 60
 		if sample[0].Value.Uint64() < smallHeap {
 			want = 40
 		}
