@@ -172,12 +172,8 @@ func settle(h *ovstest.Host) {
 // one measures k ports, one after the other, each between two that nobody cares about.
 func one(t *ovstest.Program, h *ovstest.Host, p *rig.Penstockd, w *rig.Watch, net string, n, k int, remote bool) result {
 	ids := p.Ports(net, k)
-	var own, total, base []float64
-	var cpu time.Duration
+	var own, total, base, cpu []float64
 	mods := 0.0
-	c, since := p.CPU(), time.Now()
-	time.Sleep(time.Second)
-	idle := float64(p.CPU()-c) / float64(time.Since(since)) // what it uses without a cause
 	for i := range k {
 		name := fmt.Sprintf("x%d", i)
 		settle(h)
@@ -190,8 +186,8 @@ func one(t *ovstest.Program, h *ovstest.Host, p *rig.Penstockd, w *rig.Watch, ne
 		start = time.Now()
 		h.VSCtl("add-port", "br-int", name, "--", "set", "Interface", name, "type=internal", "external_ids:iface-id="+ids[i])
 		total = append(total, rig.Ms(w.All(t, time.Minute, "penstock-installed", "true", name).Sub(start)))
+		cpu = append(cpu, rig.Ms(p.CPU()-c0))
 		settle(h)
-		cpu += p.CPU() - c0 - time.Duration(idle*float64(time.Since(start)))
 		after := p.Metrics()
 		if after["penstock_bind_seconds_count"]-before["penstock_bind_seconds_count"] == 1 {
 			own = append(own, 1e3*(after["penstock_bind_seconds_sum"]-before["penstock_bind_seconds_sum"]))
@@ -207,7 +203,7 @@ func one(t *ovstest.Program, h *ovstest.Host, p *rig.Penstockd, w *rig.Watch, ne
 	}
 	m := rig.Median
 	return result{Ports: n, Remote: remote, OVS: rig.Round(m(base)), Total: rig.Round(m(total)), Own: rig.Round(m(own)), OwnMax: rig.Round(worst),
-		Over: rig.Round(m(total) - m(base)), CPU: rig.Round(rig.Ms(cpu) / float64(k)), Mods: rig.Round(mods / float64(k)), RSS: rig.Round(rss), Samples: k}
+		Over: rig.Round(m(total) - m(base)), CPU: rig.Round(m(cpu)), Mods: rig.Round(mods / float64(k)), RSS: rig.Round(rss), Samples: k}
 }
 
 // measureOVN gives, by size, the median time from add-port to ovn-installed and Open vSwitch's own.

@@ -97,20 +97,23 @@ func (c *claims[K, V]) setLost(k K, l []claim[V]) {
 // quiet says that nobody takes what changes until the next take, which reports nothing.
 func (c *claims[K, V]) quiet() { c.before = nil }
 
-// take reports the keys whose standing value changed since the last take.
-func (c *claims[K, V]) take(set func(K, V), del func(K, V)) {
+// take reports the keys whose standing value changed since the last take, and whether any had one before.
+func (c *claims[K, V]) take(set func(K, V), del func(K, V)) (replaced bool) {
 	for k, b := range c.before {
 		w, ok := c.won[k]
 		switch {
 		case ok && (!b.ok || !c.same(b.v, w.v)):
 			set(k, w.v)
+			replaced = replaced || b.ok
 		case !ok && b.ok:
 			del(k, b.v)
+			replaced = true
 		}
 	}
 	if c.before == nil || len(c.before) > 1000 { // a map never shrinks, and clearing it costs what it once held
 		c.before = map[K]standing[V]{}
-		return
+		return replaced
 	}
 	clear(c.before)
+	return replaced
 }

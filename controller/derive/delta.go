@@ -29,6 +29,8 @@ type BridgeDelta struct {
 	// SetZones are conntrack zones that change hands, DelZones those that nothing has any more: they are emptied.
 	SetZones []pipeline.Zone
 	DelZones []uint16
+	// Replaces says that a flow goes or is another one now; without it flows only come.
+	Replaces bool
 	// Flows, Groups and Meters count all that is desired of the bridge after this delta.
 	Flows, Groups, Meters int
 }
@@ -48,7 +50,7 @@ func (e *Engine) take(rev int64) *Delta {
 	for k := range e.touched {
 		b := e.bridges[k]
 		x := BridgeDelta{Host: k.host, Bridge: k.bridge}
-		b.flows.take(func(_ pipeline.Key, f *pipeline.Flow) { x.Set = append(x.Set, *f) },
+		x.Replaces = b.flows.take(func(_ pipeline.Key, f *pipeline.Flow) { x.Set = append(x.Set, *f) },
 			func(_ pipeline.Key, f *pipeline.Flow) { x.Del = append(x.Del, *f) })
 		b.groups.take(func(_ uint32, g pipeline.Group) { x.SetGroups = append(x.SetGroups, g) },
 			func(id uint32, _ pipeline.Group) { x.DelGroups = append(x.DelGroups, id) })

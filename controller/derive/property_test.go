@@ -209,8 +209,14 @@ func patch(m map[bridgeKey]*Desired, d *Delta) {
 			x = &Desired{map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]pipeline.Meter{}, map[pipeline.Hold]struct{}{}, map[uint16]pipeline.Zone{}}
 			m[k] = x
 		}
+		replaces := len(b.Del) > 0
 		for _, f := range b.Set {
+			_, had := x.Flows[f.Key]
+			replaces = replaces || had
 			x.Flows[f.Key] = f
+		}
+		if replaces != b.Replaces {
+			panic(fmt.Sprintf("%v: Replaces is %v", k, b.Replaces))
 		}
 		for _, f := range b.Del {
 			delete(x.Flows, f.Key)

@@ -161,6 +161,9 @@ func (w *world) set(flows map[string][]pipeline.Flow) int64 {
 			w.want[bridge] = map[pipeline.Key]pipeline.Flow{}
 		}
 		for _, f := range flows[bridge] {
+			if _, had := w.want[bridge][f.Key]; had {
+				d.Replaces = true
+			}
 			if f.Actions == "" {
 				d.Del = append(d.Del, f)
 				delete(w.want[bridge], f.Key)
@@ -245,6 +248,23 @@ func canceled() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
+}
+
+// TestAtOnce shows that bridges do not wait for each other where flows only come.
+func TestAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	w.up("br-int", "br-tun")
+	for i, want := range []string{"br-int +1 -0, br-tun +1 -0", "br-tun +1 -0, br-int +1 -0"} {
+		name := fmt.Sprint("v", i)
+		w.waitApplied(w.set(map[string][]pipeline.Flow{"br-int": {flow(1, name)}, "br-tun": {flow(9, "new"+name)}}))
+		got := strings.Split(w.takeLog(), ", ")
+		if i == 0 { // in any order
+			slices.Sort(got)
+		}
+		if l := strings.Join(got, ", "); l != want {
+			t.Errorf("step %d: %s, want %s", i, l, want)
+		}
+	}
 }
 
 // TestOrder shows that a change over several bridges is made before it is broken.

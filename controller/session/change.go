@@ -22,18 +22,21 @@ type Change struct {
 	// SetZones are conntrack zones to be emptied before the flows that use them come, DelZones those to be emptied
 	// when the flows that used them are gone.
 	SetZones, DelZones map[uint16]struct{}
+	// Replaces says that a flow goes or becomes another; without it flows only come.
+	Replaces bool
 }
 
 // NewChange makes an empty one.
 func NewChange() *Change {
 	return &Change{
 		map[pipeline.Key]pipeline.Flow{}, map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]struct{}{},
-		map[uint32]pipeline.Meter{}, map[uint32]struct{}{}, map[pipeline.Hold]struct{}{}, map[uint16]struct{}{}, map[uint16]struct{}{},
+		map[uint32]pipeline.Meter{}, map[uint32]struct{}{}, map[pipeline.Hold]struct{}{}, map[uint16]struct{}{}, map[uint16]struct{}{}, false,
 	}
 }
 
 // Merge adds a later delta.
 func (c *Change) Merge(d *derive.BridgeDelta) {
+	c.Replaces = c.Replaces || d.Replaces
 	for _, f := range d.Set {
 		delete(c.Del, f.Key)
 		c.Set[f.Key] = f
@@ -115,6 +118,7 @@ type Installed struct {
 // are touched.
 func Diff(want *derive.Desired, have *Installed, shared bool) *Change {
 	c := NewChange()
+	c.Replaces = true // it may, and nobody waits for it
 	for k, f := range want.Flows {
 		if h, ok := have.Flows[k]; !ok || h != f {
 			c.Set[k] = f
@@ -249,7 +253,7 @@ func sortedFlows(m map[pipeline.Key]pipeline.Flow) []pipeline.Flow {
 
 // Then adds a change that comes after c.
 func (c *Change) Then(later *Change) {
-	var d derive.BridgeDelta
+	d := derive.BridgeDelta{Replaces: later.Replaces}
 	for _, f := range later.Set {
 		d.Set = append(d.Set, f)
 	}
