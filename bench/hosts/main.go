@@ -106,7 +106,7 @@ func (r *run) grow(n, samples int) map[string]any {
 	}
 	r.p.Synced(2*len(r.f.Hosts), 2*time.Minute)
 	var times, own []float64
-	first, sum := r.f.Sum(), 0.0
+	first, far := r.f.Sum(0), r.f.Sum(1)
 	cpu := r.p.CPU()
 	for i := range samples {
 		r.f.Reset()
@@ -117,10 +117,11 @@ func (r *run) grow(n, samples int) map[string]any {
 		own = append(own, 1e3*(r.p.Metrics()["penstock_bind_seconds_sum"]-m["penstock_bind_seconds_sum"]))
 		r.p.Synced(2*len(r.f.Hosts), time.Minute)
 	}
-	last := r.f.Sum()
-	sum = float64(last.FlowMods - first.FlowMods)
+	last := r.f.Sum(0)
+	others := float64(r.f.Sum(1).FlowMods - far.FlowMods)
 	return map[string]any{"hosts": n, "confirmed_ms": rig.Round(rig.Median(times)), "own_host_ms": rig.Round(rig.Median(own)),
-		"flow_mods_per_host": rig.Round(sum / float64(n*samples)), "group_mods_per_host": rig.Round(float64(last.GroupMods-first.GroupMods) / float64(n*samples)),
+		"flow_mods_of_its_host":    rig.Round((float64(last.FlowMods-first.FlowMods) - others) / float64(samples)),
+		"flow_mods_per_other_host": rig.Round(others / float64((n-1)*samples)), "group_mods_per_host": rig.Round(float64(last.GroupMods-first.GroupMods) / float64(n*samples)),
 		"octets_per_host":           rig.Round(float64(last.Octets-first.Octets) / float64(n*samples)),
 		"penstockd_cpu_ms_per_port": rig.Round(rig.Ms(r.p.CPU()-cpu) / float64(samples)), "failed": last.Failed}
 }
@@ -154,7 +155,7 @@ func (r *run) cold(networks, ports int) map[string]any {
 			s.Wipe()
 		}
 	}
-	before := r.f.Sum()
+	before := r.f.Sum(0)
 	start = time.Now()
 	r.p.Start()
 	ready := time.Since(start)
@@ -167,7 +168,7 @@ func (r *run) cold(networks, ports int) map[string]any {
 	if prof != nil {
 		<-prof
 	}
-	after, m := r.f.Sum(), r.p.Metrics()
+	after, m := r.f.Sum(0), r.p.Metrics()
 	rss, peak := r.p.RSS()
 	cpu := r.p.CPU()
 	if *heap != "" {
@@ -188,6 +189,6 @@ func (r *run) cold(networks, ports int) map[string]any {
 	return map[string]any{"networks": networks, "ports": networks * ports, "hosts": len(byHost), "api_s": rig.Round(api.Seconds()), "plug_s": rig.Round(plug.Seconds()),
 		"ready_s": rig.Round(ready.Seconds()), "installed_s": rig.Round(all.Seconds()), "installed_aim_s": 20, "flows": after.Flows, "flow_mods": after.FlowMods - before.FlowMods,
 		"desired": m["penstock_flows_desired"], "rss_mb": rig.Round(rss), "rss_peak_mb": rig.Round(peak), "rss_before_mb": rig.Round(warm), "rss_aim_mb": 1000, "penstockd_cpu_s": rig.Round(cpu.Seconds()),
-		"resync_s": rig.Round(resync.Seconds()), "resync_flow_mods": r.f.Sum().FlowMods - after.FlowMods, "failed": after.Failed,
+		"resync_s": rig.Round(resync.Seconds()), "resync_flow_mods": r.f.Sum(0).FlowMods - after.FlowMods, "failed": after.Failed,
 		"ok": all.Seconds() < 20 && peak < 1000 && int(m["penstock_flows_desired"]) == after.Flows}
 }
