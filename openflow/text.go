@@ -254,7 +254,8 @@ func (t *matchText) fields(fs ...*Field) {
 			continue
 		}
 		name := f.Text
-		if name == "" {
+		if name == "" || late[name] && !f.Prereq.ok(t.m) {
+			// A name that several fields share says which one only together with the protocol.
 			name = f.Name
 		}
 		t.b = append(append(t.b, name...), '=')
