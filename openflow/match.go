@@ -155,7 +155,7 @@ func (m *Match) set(f *Field, value, mask []byte) {
 	if f.alias != aliasNone && m.setAlias(f, value, mask) {
 		return
 	}
-	if f == CTState && mask == nil {
+	if f == CTState && (mask == nil || beUint(mask) == 0xffffffff) && beUint(value) < 0x100 {
 		mask = ctStateFull[:] // Open vSwitch keeps 8 bits of it, and says so when it sends an exact match
 	}
 	var buf [8 + 2*124]byte
