@@ -205,7 +205,11 @@ func decodeInstructions(r *reader) []Action {
 		case insGoto:
 			rank = 5
 		}
-		if rank < 0 || n != want || slots[rank] != nil {
+		if rank >= 0 && slots[rank] != nil {
+			r.fail("instruction %d occurs twice", typ) // Open vSwitch refuses it too: OFPBIC_DUP_INST
+			return nil
+		}
+		if rank < 0 || n != want {
 			if len(raws) == maxActions {
 				r.fail("more than %d unknown instructions", maxActions)
 				return nil
