@@ -103,8 +103,11 @@ func (a *app) root() *cobra.Command {
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)))
 	for _, r := range Resources() {
 		top := a.resource(r)
-		if r == port {
+		switch r {
+		case port:
 			top.AddCommand(a.whyDropped())
+		case router:
+			top.AddCommand(a.routerCommands()...)
 		}
 		root.AddCommand(top)
 	}

@@ -30,6 +30,9 @@ type Resource struct {
 	Flags   []Flag
 	// Complete, where given, adds what follows from the attributes of a new object.
 	Complete func(attrs map[string]any)
+	// Arg, where given, is what create takes instead of a name. Fixed objects have no update.
+	Arg   *Flag
+	Fixed bool
 }
 
 // Column is one column of a list.
@@ -42,8 +45,22 @@ type Column struct {
 	RefAttr string
 }
 
-// Flag declares one flag of a resource's commands. At most one of Value, Ref and Parse is set; a flag with none of
-// them takes a text.
+// words is the resource's name in a sentence: "security group".
+func (r *Resource) words() string { return strings.ReplaceAll(r.Name, "_", " ") }
+
+// handle is how help writes what names an object: NAME|ID.
+func (r *Resource) handle() string {
+	switch r.NameAttr() {
+	case "id":
+		return "ID"
+	case "name":
+		return "NAME|ID"
+	}
+	return "ADDRESS|ID"
+}
+
+// Flag declares one flag of a resource's commands. Value excludes Ref and Parse; a flag with none of them takes a text.
+// With both Ref and Parse, Ref is for completion.
 type Flag struct {
 	Name string
 	// Aliases are further names, such as those of the openstack command line.
@@ -122,12 +139,12 @@ func (f *Flag) value(l *Lookup, given []string) (any, error) {
 		out[i] = s
 		var err error
 		switch {
-		case f.Ref != nil:
-			out[i], err = l.ID(f.Ref, s)
 		case f.Parse != nil:
-			if out[i], err = f.Parse(l, s); err != nil {
+			if out[i], err = f.Parse(l, s); err != nil && f.Ref == nil {
 				err = fmt.Errorf("--%s %s: %w", f.Name, s, err)
 			}
+		case f.Ref != nil:
+			out[i], err = l.ID(f.Ref, s)
 		}
 		if err != nil {
 			return nil, err
@@ -229,15 +246,26 @@ func (a *app) lookup(cmd *cobra.Command) (*Lookup, error) {
 
 // resource makes the commands of a resource.
 func (a *app) resource(r *Resource) *cobra.Command {
-	top := &cobra.Command{Use: r.Name, Aliases: []string{r.Many}, Short: "Create, list, show, update and delete " + r.Short}
-	top.AddCommand(a.create(r), a.list(r), a.show(r), a.update(r), a.delete(r))
+	verbs := "Create, list, show, update and delete "
+	if r.Fixed {
+		verbs = "Create, list, show and delete "
+	}
+	top := &cobra.Command{Use: r.Command(), Aliases: []string{strings.ReplaceAll(r.Many, "_", "-")}, Short: verbs + r.Short}
+	top.AddCommand(a.create(r), a.list(r), a.show(r), a.delete(r))
+	if !r.Fixed {
+		top.AddCommand(a.update(r))
+	}
 	return top
 }
 
 func (a *app) create(r *Resource) *cobra.Command {
 	c := &command{a: a, r: r, verb: Create}
+	arg, complete := &Flag{Name: "NAME", Attr: "name"}, cobra.CompletionFunc(cobra.NoFileCompletions)
+	if r.Arg != nil {
+		arg, complete = r.Arg, a.completeOne(r.Arg.Ref)
+	}
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Create a " + r.Name, Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "create " + arg.Name, Short: "Create a " + r.words(), Args: cobra.ExactArgs(1), ValidArgsFunction: complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := a.lookup(cmd)
 			if err != nil {
@@ -247,7 +275,9 @@ func (a *app) create(r *Resource) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			attrs["name"] = args[0]
+			if attrs[arg.Attr], err = arg.value(l, args); err != nil {
+				return err
+			}
 			if r.Complete != nil {
 				r.Complete(attrs)
 			}
@@ -266,7 +296,7 @@ func (a *app) create(r *Resource) *cobra.Command {
 func (a *app) update(r *Resource) *cobra.Command {
 	c := &command{a: a, r: r, verb: Update}
 	cmd := &cobra.Command{
-		Use: "update NAME|ID", Aliases: []string{"set"}, Short: "Change a " + r.Name + "; lists that are given replace what was there",
+		Use: "update " + r.handle(), Aliases: []string{"set"}, Short: "Change a " + r.words() + "; lists that are given replace what was there",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeOne(r),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := a.lookup(cmd)
@@ -291,16 +321,18 @@ func (a *app) update(r *Resource) *cobra.Command {
 			return a.printObject(cmd, o)
 		},
 	}
-	cmd.Flags().String("name", "", "new `name`")
+	if r.Arg == nil {
+		cmd.Flags().String("name", "", "new `name`")
+		c.flags = append(c.flags, &Flag{Name: "name", Attr: "name", On: Update})
+	}
 	c.define(cmd)
-	c.flags = append(c.flags, &Flag{Name: "name", Attr: "name", On: Update})
 	columnFlag(cmd)
 	return cmd
 }
 
 func (a *app) show(r *Resource) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show NAME|ID", Short: "Show a " + r.Name, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeOne(r),
+		Use: "show " + r.handle(), Short: "Show a " + r.words(), Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeOne(r),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := a.lookup(cmd)
 			if err != nil {
@@ -319,7 +351,7 @@ func (a *app) show(r *Resource) *cobra.Command {
 
 func (a *app) delete(r *Resource) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME|ID...", Aliases: []string{"rm"}, Short: "Delete one or more " + r.Short, Args: cobra.MinimumNArgs(1),
+		Use: "delete " + r.handle() + "...", Aliases: []string{"rm"}, Short: "Delete one or more " + r.Short, Args: cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.complete(r),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := a.lookup(cmd)
@@ -341,7 +373,7 @@ func (a *app) delete(r *Resource) *cobra.Command {
 				failed = append(failed, arg+": "+err.Error())
 			}
 			if len(failed) > 0 {
-				return fmt.Errorf("%d of %d %s not deleted: %s", len(failed), len(args), r.Many, strings.Join(failed, "; "))
+				return fmt.Errorf("%d of %d %s not deleted: %s", len(failed), len(args), strings.ReplaceAll(r.Many, "_", " "), strings.Join(failed, "; "))
 			}
 			return nil
 		},
@@ -380,13 +412,15 @@ func (a *app) list(r *Resource) *cobra.Command {
 			return a.printObjects(l, objs, cols)
 		},
 	}
-	cmd.Flags().String("name", "", "only those with this `name`")
+	if r.Arg == nil {
+		cmd.Flags().String("name", "", "only those with this `name`")
+		c.flags = append(c.flags, &Flag{Name: "name", Attr: "name", On: List})
+	}
 	cmd.Flags().StringArrayVar(&filters, "filter", nil, "only those whose `attribute=value` is so, by the API's names; may be repeated")
 	cmd.Flags().StringArrayVar(&sort, "sort", nil, "sort by an `attribute[:desc]`; may be repeated")
 	cmd.Flags().IntVar(&limit, "limit", 0, "at most this `many`; 0: all")
 	columnFlag(cmd)
 	c.define(cmd)
-	c.flags = append(c.flags, &Flag{Name: "name", Attr: "name", On: List})
 	return cmd
 }
 
@@ -484,7 +518,7 @@ func (a *app) printObjects(l *Lookup, objs []client.Object, cols []Column) error
 func (l *Lookup) names(c Column) map[string]string {
 	attr := c.RefAttr
 	if attr == "" {
-		attr = "name"
+		attr = c.Ref.NameAttr()
 	}
 	objs, err := l.c.List(l.ctx, c.Ref.Collection, url.Values{"fields": {"id", attr}})
 	if err != nil {
@@ -550,13 +584,13 @@ func (a *app) complete(r *Resource) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		objs, err := c.List(cmd.Context(), r.Collection, url.Values{"fields": {"id", "name"}})
+		objs, err := c.List(cmd.Context(), r.Collection, url.Values{"fields": {"id", r.NameAttr()}})
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var out []string
 		for i := range objs {
-			n := objs[i].Text("name")
+			n := objs[i].Text(r.NameAttr())
 			if n == "" || strings.ContainsAny(n, "\t\n ") {
 				n = objs[i].Text("id")
 			}

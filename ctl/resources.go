@@ -16,7 +16,9 @@ import (
 const completionTimeout = 2 * time.Second
 
 // Resources are the resources of the Networking API that penstockctl has commands for, in the order help lists them.
-func Resources() []*Resource { return []*Resource{network, subnet, port} }
+func Resources() []*Resource {
+	return []*Resource{network, subnet, port, router, floatingIP, securityGroup, securityGroupRule}
+}
 
 func collection(name, many string) client.Collection {
 	return client.Collection{Name: name, Path: "/v2.0/" + many, Many: many}
@@ -121,7 +123,7 @@ var port = &Resource{
 		{Name: "device", Aliases: []string{"device-id"}, Usage: "only those of this machine's `id`", On: List, Attr: "device_id"},
 		{Name: "device-owner", Usage: "what the machine is, an `owner` such as compute:nova", On: Create | Update | List, Attr: "device_owner"},
 		{Name: "vnic-type", Usage: "`type` of its interface", On: Create | Update, Attr: "binding:vnic_type", Enum: []string{"normal", "direct", "macvtap"}},
-		{Name: "security-group", Usage: "`id` of a security group it is in", On: Create | Update, Attr: "security_groups", Many: true},
+		{Name: "security-group", Usage: "security `group` it is in", On: Create | Update, Attr: "security_groups", Many: true, Ref: securityGroup},
 		{Name: "no-security-group", Usage: "in no security group", On: Create | Update, Attr: "security_groups", Value: []any{}},
 		{Name: "allowed-address", Usage: "further `address` it may send from: IP, or ip-address=PREFIX,mac-address=MAC", On: Create | Update,
 			Attr: "allowed_address_pairs", Many: true, Parse: allowedAddress},

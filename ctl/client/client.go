@@ -223,11 +223,33 @@ func (o *Object) Text(attr string) string {
 	return s
 }
 
+// In gives the object that an attribute is.
+func (o *Object) In(key string) (*Object, error) {
+	var m map[string]*Object
+	if err := json.Unmarshal(o.Raw, &m); err != nil || m[key] == nil {
+		return nil, fmt.Errorf("the answer has no %s: is penstockd older than this penstockctl?", key)
+	}
+	return m[key], nil
+}
+
 // Collection is a collection of the Networking API.
 type Collection struct {
 	Name string // "network", the key of one object in bodies
 	Path string // "/v2.0/networks"
 	Many string // "networks", the key of a list
+	// Handle is the attribute that people name an object by; empty: its name.
+	Handle string
+}
+
+// Command is the collection's name on the command line: "security-group".
+func (c Collection) Command() string { return strings.ReplaceAll(c.Name, "_", "-") }
+
+// NameAttr is the attribute that people name an object by.
+func (c Collection) NameAttr() string {
+	if c.Handle != "" {
+		return c.Handle
+	}
+	return "name"
 }
 
 // List reads a collection, page by page where the server gives pages.
@@ -290,6 +312,12 @@ func (c *Client) Update(ctx context.Context, col Collection, id string, attrs ma
 	return c.one(ctx, http.MethodPut, col, "/"+id, attrs)
 }
 
+// Action runs an action of an object, which answers with something of its own.
+func (c *Client) Action(ctx context.Context, col Collection, id, action string, body any) (*Object, error) {
+	o := new(Object)
+	return o, c.Send(ctx, http.MethodPut, col.Path+"/"+id+"/"+action, nil, body, o)
+}
+
 // Delete deletes an object.
 func (c *Client) Delete(ctx context.Context, col Collection, id string) error {
 	_, err := c.do(ctx, http.MethodDelete, col.Path+"/"+id, nil, nil)
@@ -321,24 +349,28 @@ func (c *Client) Find(ctx context.Context, col Collection, nameOrID string, fiel
 	ask := func(attr string) ([]Object, error) {
 		q := url.Values{attr: {nameOrID}}
 		if len(fields) > 0 {
-			q["fields"] = append([]string{"id", "name"}, fields...)
+			q["fields"] = append([]string{"id", col.NameAttr()}, fields...)
 		}
 		return c.List(ctx, col, q)
 	}
 	if nameOrID == "" {
-		return nil, fmt.Errorf("the %s's name is empty: give its name or id", col.Name)
+		return nil, fmt.Errorf("the %s's name is empty: give its name or id", col.Command())
 	}
 	if looksLikeID(nameOrID) {
 		if l, err := ask("id"); err != nil || len(l) == 1 {
 			return pick(l), err
 		}
 	}
-	l, err := ask("name")
+	var l []Object
+	var err error
+	if col.NameAttr() != "id" || !looksLikeID(nameOrID) {
+		l, err = ask(col.NameAttr())
+	}
 	switch {
 	case err != nil:
 		return nil, err
 	case len(l) == 0:
-		return nil, &APIError{http.StatusNotFound, "", fmt.Sprintf("there is no %s %q: see penstockctl %s list", col.Name, nameOrID, col.Name)}
+		return nil, &APIError{http.StatusNotFound, "", fmt.Sprintf("there is no %s %q: see penstockctl %s list", col.Command(), nameOrID, col.Command())}
 	case len(l) > 1:
 		ids := make([]string, 0, 5)
 		for i := range l {
@@ -348,7 +380,7 @@ func (c *Client) Find(ctx context.Context, col Collection, nameOrID string, fiel
 			}
 			ids = append(ids, l[i].Text("id"))
 		}
-		return nil, fmt.Errorf("%d %s have the name %q: give the id of one: %s", len(l), col.Many, nameOrID, strings.Join(ids, ", "))
+		return nil, fmt.Errorf("%d %s have the name %q: give the id of one: %s", len(l), strings.ReplaceAll(col.Many, "_", " "), nameOrID, strings.Join(ids, ", "))
 	}
 	return &l[0], nil
 }
