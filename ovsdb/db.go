@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	iradix "github.com/hashicorp/go-immutable-radix"
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/model"
@@ -80,7 +79,7 @@ func New(cfg Config) (*DB, error) {
 	}
 	db := &DB{cfg: cfg, local: local, log: cfg.Logger.With(zap.String("host", string(cfg.Host))),
 		wake: make(chan struct{}, 1), settled: make(chan struct{})}
-	db.state.Store(&Snapshot{vifs: iradix.New(), byUUID: iradix.New()})
+	db.state.Store(&Snapshot{})
 	db.health.Store(&[]Health{{CodeUnreachable, "", fmt.Sprintf("%s: not connected yet", cfg.Target)}})
 	return db, nil
 }

@@ -202,7 +202,7 @@ func (s *session) serve() error {
 	}
 	s.t.apply(all)
 	// What changed while nobody looked is the difference of the two snapshots.
-	s.t.changed = differingVIFs(db.State(), s.t)
+	s.t.changed = db.State().vifs.differing(s.t.vifs)
 	s.t.other = true
 	db.mu.Lock()
 	db.session = s
@@ -313,11 +313,11 @@ func (s *session) overdue() bool {
 
 // marks takes penstock-installed off every VIF.
 func (p *planner) marks() {
-	p.t.byUUID.Root().Walk(func(_ []byte, v any) bool {
-		if vif := v.(*VIF); vif.Installed {
+	p.t.vifs.each(func(vif *VIF) bool {
+		if vif.Installed {
 			p.b.installed(vif.UUID, false)
 		}
-		return false
+		return true
 	})
 }
 
@@ -369,26 +369,6 @@ func (s *session) commit(ctx context.Context, b *builder) (map[rowRef]struct{}, 
 		return nil, err
 	}
 	return b.touched(results), nil
-}
-
-// differingVIFs lists the iface-ids whose VIFs differ between a snapshot and a tracker.
-func differingVIFs(old Snapshot, t *tracker) map[string]struct{} {
-	out := map[string]struct{}{}
-	old.byUUID.Root().Walk(func(uuid []byte, v any) bool {
-		was := v.(*VIF)
-		if is, ok := t.byUUID.Get(uuid); !ok || *is.(*VIF) != *was {
-			out[was.IfaceID] = struct{}{}
-		}
-		return false
-	})
-	t.byUUID.Root().Walk(func(uuid []byte, v any) bool {
-		is := v.(*VIF)
-		if was, ok := old.byUUID.Get(uuid); !ok || *was.(*VIF) != *is {
-			out[is.IfaceID] = struct{}{}
-		}
-		return false
-	})
-	return out
 }
 
 // plain turns an error of several lines into one.

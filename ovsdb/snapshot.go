@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	iradix "github.com/hashicorp/go-immutable-radix"
-
 	"github.com/penstock/penstock/model"
 )
 
@@ -70,16 +68,13 @@ type Snapshot struct {
 	DatapathTypes []string
 	IfaceTypes    []string
 	Bridges       []BridgeState // sorted by name
-	vifs          *iradix.Tree  // iface-id NUL interface UUID -> *VIF
-	byUUID        *iradix.Tree  // interface UUID -> *VIF
-	undone        bool          // nothing of ours is left
+	vifs          vifSet
+	undone        bool // nothing of ours is left
 }
 
 func (s Snapshot) vifByUUID(uuid string) (*VIF, bool) {
-	if v, ok := s.byUUID.Get([]byte(uuid)); ok {
-		return v.(*VIF), true
-	}
-	return nil, false
+	v := s.vifs.get(uuid)
+	return v, v != nil
 }
 
 // Bridge finds a bridge by name.
@@ -93,38 +88,13 @@ func (s Snapshot) Bridge(name string) (BridgeState, bool) {
 }
 
 // VIFs lists the VIFs with an iface-id: usually none or one, several only when somebody plugged twice.
-func (s Snapshot) VIFs(ifaceID string) []*VIF {
-	var out []*VIF
-	if s.vifs != nil {
-		s.vifs.Root().WalkPrefix(vifKey(ifaceID, ""), func(_ []byte, v any) bool {
-			out = append(out, v.(*VIF))
-			return false
-		})
-	}
-	return out
-}
+func (s Snapshot) VIFs(ifaceID string) []*VIF { return s.vifs.of(ifaceID) }
 
 // EachVIF calls f for every VIF in the order of iface-ids until it returns false.
-func (s Snapshot) EachVIF(f func(*VIF) bool) {
-	if s.vifs != nil {
-		s.vifs.Root().Walk(func(_ []byte, v any) bool { return !f(v.(*VIF)) })
-	}
-}
+func (s Snapshot) EachVIF(f func(*VIF) bool) { s.vifs.each(f) }
 
 // VIFCount is the number of VIFs.
-func (s Snapshot) VIFCount() int {
-	if s.vifs == nil {
-		return 0
-	}
-	return s.vifs.Len()
-}
-
-func vifKey(ifaceID, uuid string) []byte {
-	k := make([]byte, 0, len(ifaceID)+1+len(uuid))
-	k = append(k, ifaceID...)
-	k = append(k, 0)
-	return append(k, uuid...)
-}
+func (s Snapshot) VIFCount() int { return s.vifs.count() }
 
 // Update is what changed since the Subscription was last taken from.
 type Update struct {

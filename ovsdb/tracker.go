@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	iradix "github.com/hashicorp/go-immutable-radix"
 	lmodel "github.com/ovn-kubernetes/libovsdb/model"
 
 	"github.com/penstock/penstock/model"
@@ -36,10 +35,10 @@ type tracker struct {
 	portBridge, ifacePort                 map[string]string // UUID -> UUID
 	owned                                 map[string]bool   // Ports with any owner mark
 
-	vifs, byUUID *iradix.Tree
-	states       map[string]BridgeState // by bridge UUID
-	wrong        map[string]Health      // by Interface UUID: not on br-int, or an error
-	twice        map[string]Health      // by iface-id
+	vifs   vifSet
+	states map[string]BridgeState // by bridge UUID
+	wrong  map[string]Health      // by Interface UUID: not on br-int, or an error
+	twice  map[string]Health      // by iface-id
 
 	// What the current batch changed.
 	changed      map[string]struct{} // iface-ids
@@ -55,7 +54,7 @@ func newTracker(read rowSource) *tracker {
 		ifaces: map[string]*vswitch.Interface{}, controllers: map[string]*vswitch.Controller{},
 		bridgeByName: map[string]string{}, portByName: map[string]string{}, ifaceByName: map[string]string{},
 		portBridge: map[string]string{}, ifacePort: map[string]string{}, owned: map[string]bool{},
-		vifs: iradix.New(), byUUID: iradix.New(), states: map[string]BridgeState{}, wrong: map[string]Health{},
+		vifs: newVIFSet(), states: map[string]BridgeState{}, wrong: map[string]Health{},
 		twice: map[string]Health{}, changed: map[string]struct{}{}, staleBridges: map[string]bool{}, staleIfaces: map[string]bool{}}
 }
 
@@ -84,11 +83,12 @@ func (t *tracker) apply(rows map[rowRef]struct{}) {
 			t.setRoot(r.uuid, m)
 		}
 	}
-	vifs, byUUID := t.vifs.Txn(), t.byUUID.Txn()
-	for u := range t.staleIfaces {
-		t.setVIF(vifs, byUUID, u)
+	if len(t.staleIfaces) > 0 {
+		t.vifs = t.vifs.fork()
 	}
-	t.vifs, t.byUUID = vifs.Commit(), byUUID.Commit()
+	for u := range t.staleIfaces {
+		t.setVIF(u)
+	}
 	for id := range t.changed {
 		t.setTwice(id)
 	}
@@ -235,7 +235,7 @@ func (t *tracker) bridgeOf(iface string) *vswitch.Bridge {
 	return t.bridges[t.portBridge[t.ifacePort[iface]]]
 }
 
-func (t *tracker) setVIF(vifs, byUUID *iradix.Txn, uuid string) {
+func (t *tracker) setVIF(uuid string) {
 	row := t.ifaces[uuid]
 	var vif *VIF
 	delete(t.wrong, uuid)
@@ -258,31 +258,27 @@ func (t *tracker) setVIF(vifs, byUUID *iradix.Txn, uuid string) {
 			}
 		}
 	}
-	old, _ := byUUID.Get([]byte(uuid))
-	was, _ := old.(*VIF)
+	was := t.vifs.get(uuid)
 	switch {
 	case was == nil && vif == nil, was != nil && vif != nil && *was == *vif:
 		return
 	case was != nil && (vif == nil || was.IfaceID != vif.IfaceID):
-		vifs.Delete(vifKey(was.IfaceID, uuid))
 		t.changed[was.IfaceID] = struct{}{}
 	}
 	if vif == nil {
-		byUUID.Delete([]byte(uuid))
+		t.vifs.remove(was)
 		return
 	}
-	vifs.Insert(vifKey(vif.IfaceID, uuid), vif)
-	byUUID.Insert([]byte(uuid), vif)
+	t.vifs.put(was, vif)
 	t.changed[vif.IfaceID] = struct{}{}
 }
 
 // setTwice looks whether an iface-id is on several Interfaces, usually one that was left behind.
 func (t *tracker) setTwice(id string) {
 	var names []string
-	t.vifs.Root().WalkPrefix(vifKey(id, ""), func(_ []byte, v any) bool {
-		names = append(names, v.(*VIF).Name)
-		return false
-	})
+	for _, v := range t.vifs.of(id) {
+		names = append(names, v.Name)
+	}
 	delete(t.twice, id)
 	if len(names) > 1 {
 		slices.Sort(names)
@@ -340,7 +336,7 @@ func (t *tracker) setState(uuid string) {
 
 // fill writes what was observed into a snapshot.
 func (t *tracker) fill(s *Snapshot) {
-	s.Complete, s.vifs, s.byUUID = t.root != nil, t.vifs, t.byUUID
+	s.Complete, s.vifs = t.root != nil, t.vifs
 	if t.root != nil {
 		s.OVSVersion = deref(t.root.OVSVersion)
 		s.Hostname, s.SystemID = t.root.ExternalIDs["hostname"], t.root.ExternalIDs["system-id"]

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	iradix "github.com/hashicorp/go-immutable-radix"
 	lmodel "github.com/ovn-kubernetes/libovsdb/model"
 
 	"github.com/penstock/penstock/model"
@@ -125,8 +124,8 @@ func (w *world) step() map[rowRef]struct{} {
 // view is everything that a tracker concludes.
 func view(t *tracker) map[string]any {
 	var vifs []VIF
-	t.vifs.Root().Walk(func(_ []byte, v any) bool { vifs = append(vifs, *v.(*VIF)); return false })
-	return map[string]any{"vifs": vifs, "count": t.byUUID.Len(), "states": t.states, "wrong": t.wrong, "twice": t.twice,
+	t.vifs.each(func(v *VIF) bool { vifs = append(vifs, *v); return true })
+	return map[string]any{"vifs": vifs, "count": t.vifs.count(), "states": t.states, "wrong": t.wrong, "twice": t.twice,
 		"owned": t.owned, "portBridge": t.portBridge, "ifacePort": t.ifacePort, "ports": t.portByName, "ifaces": t.ifaceByName,
 		"bridges": t.bridgeByName}
 }
@@ -164,19 +163,13 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 			if diff := cmp.Diff(view(scratch), view(inc)); diff != "" {
 				t.Fatalf("seed %d step %d: incremental differs from scratch:\n%s", seed, step, diff)
 			}
-			for id := range differingVIFs(Snapshot{vifs: before, byUUID: reindex(before)}, inc) {
+			for id := range before.differing(inc.vifs) {
 				if _, ok := inc.changed[id]; !ok {
 					t.Fatalf("seed %d step %d: the change of %s was not told", seed, step, id)
 				}
 			}
 		}
 	}
-}
-
-func reindex(vifs *iradix.Tree) *iradix.Tree {
-	txn := iradix.New().Txn()
-	vifs.Root().Walk(func(_ []byte, v any) bool { txn.Insert([]byte(v.(*VIF).UUID), v); return false })
-	return txn.Commit()
 }
 
 func TestDesiredFor(t *testing.T) {

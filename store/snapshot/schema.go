@@ -1,17 +1,39 @@
 package snapshot
 
 import (
-	"bytes"
-	"fmt"
-	"strings"
+	"slices"
 
-	"github.com/hashicorp/go-memdb"
+	"github.com/tidwall/btree"
 
 	"github.com/penstock/penstock/model"
 )
 
-// idIndex is the name that go-memdb wants for the primary index.
-const idIndex = "id"
+// schema says where in a Snapshot the tables and indexes of model stand.
+type schema struct {
+	order   []*model.Table
+	tables  map[*model.Table]int
+	indexes map[*model.Index]int // within its table
+}
+
+func newSchema() *schema {
+	s := &schema{order: model.Tables(), tables: map[*model.Table]int{}, indexes: map[*model.Index]int{}}
+	for i, t := range s.order {
+		s.tables[t] = i
+		for j, ix := range t.Indexes {
+			s.indexes[ix] = j
+		}
+	}
+	return s
+}
+
+// place panics for a table that model.Tables does not list, which every test finds.
+func (s *schema) place(t *model.Table) int {
+	i, ok := s.tables[t]
+	if !ok {
+		panic("snapshot: table " + t.Name + " is not in model.Tables")
+	}
+	return i
+}
 
 // row is what a table holds: the object and the store's revision that wrote it last.
 type row struct {
@@ -19,99 +41,90 @@ type row struct {
 	rev int64
 }
 
-// Keys and ids stand in the trees escaped and ended by a zero byte, so that no key is the beginning of
-// another; a key is followed by the id. Both come from clients (device_id), so a zero byte in them must not
-// be mistaken for the end. The escape keeps the order of strings.
-const end = 0
-
-func appendKey(b []byte, key string) []byte {
-	if strings.IndexByte(key, 0) < 0 && strings.IndexByte(key, 1) < 0 {
-		return append(b, key...)
-	}
-	for i := range len(key) {
-		switch c := key[i]; c {
-		case 0, 1:
-			b = append(b, 1, c+1)
-		default:
-			b = append(b, c)
-		}
-	}
-	return b
+// entry is a row under one key of an index. One without a row stands before all of its key.
+type entry struct {
+	key string
+	row *row
 }
 
-// idSpace is room for an id behind a key: a UUID with its end, or a host's name before one.
-const idSpace = 40
+// tree holds an index: entries by key, then by id.
+type tree = btree.BTreeG[entry]
 
-func encode(key string) []byte {
-	return append(appendKey(make([]byte, 0, len(key)+1+idSpace), key), end)
-}
-
-// exact is the argument form of both indexers: a string is encoded, bytes are taken as they are.
-func exact(args []any) ([]byte, error) {
-	if len(args) == 1 {
-		switch a := args[0].(type) {
-		case string:
-			return encode(a), nil
-		case []byte:
-			return a, nil
-		}
+func before(a, b entry) bool {
+	switch {
+	case a.key != b.key:
+		return a.key < b.key
+	case a.row == nil || b.row == nil:
+		return a.row == nil && b.row != nil
 	}
-	return nil, fmt.Errorf("snapshot: index arguments %v: want one string", args)
+	return a.row.obj.ObjectID() < b.row.obj.ObjectID()
 }
 
-type byID struct{}
+// degree makes nodes of at most 31 entries: a change copies a node of each level.
+const degree = 16
 
-func (byID) FromArgs(args ...any) ([]byte, error) { return exact(args) }
-
-func (byID) FromObject(raw any) (bool, []byte, error) {
-	return true, encode(raw.(*row).obj.ObjectID()), nil
+// table is the rows of one table by id, and its indexes. It changes only while its Snapshot is made.
+type table struct {
+	of      *model.Table
+	rows    *btree.Map[string, *row]
+	indexes []*tree
 }
 
-type byKey struct{ ix *model.Index }
-
-func (byKey) FromArgs(args ...any) ([]byte, error) { return exact(args) }
-
-func (k byKey) FromObject(raw any) (bool, [][]byte, error) {
-	keys := k.ix.Keys(raw.(*row).obj)
-	if len(keys) == 0 {
-		return false, nil, nil
+func newTable(of *model.Table) *table {
+	t := &table{of: of, rows: btree.NewMap[string, *row](degree)}
+	for range of.Indexes {
+		t.indexes = append(t.indexes, btree.NewBTreeGOptions(before, btree.Options{Degree: degree, NoLocks: true}))
 	}
-	out := make([][]byte, len(keys))
-	for i, key := range keys {
-		out[i] = encode(key)
-	}
-	return true, out, nil
+	return t
 }
 
-// newDB makes the schema of model's tables. It panics for a declaration that cannot work, which every test finds.
-func newDB() *memdb.MemDB {
-	s := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
-	for _, t := range model.Tables() {
-		ts := &memdb.TableSchema{Name: t.Name, Indexes: map[string]*memdb.IndexSchema{
-			idIndex: {Name: idIndex, Unique: true, Indexer: byID{}},
-		}}
-		for _, ix := range t.Indexes {
-			if ix.Name == idIndex || strings.HasSuffix(ix.Name, "_prefix") || ts.Indexes[ix.Name] != nil {
-				panic("snapshot: index name " + t.Name + "." + ix.Name + " is reserved or taken: choose another")
+// fork gives a table that can be changed while t stays as it is. The nodes are shared until they change.
+func (t *table) fork() *table {
+	n := &table{t.of, t.rows.Copy(), slices.Clone(t.indexes)}
+	for i, ix := range n.indexes {
+		n.indexes[i] = ix.Copy()
+	}
+	return n
+}
+
+func (t *table) put(r *row) {
+	old, replaced := t.rows.Set(r.obj.ObjectID(), r)
+	for i, ix := range t.of.Indexes {
+		keys := ix.Keys(r.obj)
+		if replaced {
+			for _, k := range ix.Keys(old.obj) {
+				if !slices.Contains(keys, k) {
+					t.indexes[i].Delete(entry{k, old})
+				}
 			}
-			ts.Indexes[ix.Name] = &memdb.IndexSchema{Name: ix.Name, AllowMissing: true, Indexer: byKey{ix}}
 		}
-		s.Tables[t.Name] = ts
+		for _, k := range keys {
+			// Where others stand under the key, its string is shared.
+			if e, ok := first(t.indexes[i], k); ok && e.key == k {
+				k = e.key
+			}
+			t.indexes[i].Set(entry{k, r})
+		}
 	}
-	db, err := memdb.NewMemDB(s)
-	if err != nil {
-		panic("snapshot: " + err.Error())
-	}
-	return db
 }
 
-// smallestFrom gives the least of an object's keys whose entry stands at or behind bound.
-func smallestFrom(ix *model.Index, o model.Object, bound []byte) (key string, enc []byte) {
-	for _, k := range ix.Keys(o) {
-		e := encode(k)
-		if bytes.Compare(e, bound) >= 0 && (enc == nil || bytes.Compare(e, enc) < 0) {
-			key, enc = k, e
+func (t *table) remove(id string) {
+	old, ok := t.rows.Delete(id)
+	if !ok {
+		return
+	}
+	for i, ix := range t.of.Indexes {
+		for _, k := range ix.Keys(old.obj) {
+			t.indexes[i].Delete(entry{k, old})
 		}
 	}
-	return key, enc
+}
+
+// first finds the first entry of a key or behind it.
+func first(t *tree, key string) (e entry, ok bool) {
+	t.Ascend(entry{key: key}, func(x entry) bool {
+		e, ok = x, true
+		return false
+	})
+	return e, ok
 }

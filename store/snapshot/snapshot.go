@@ -1,12 +1,9 @@
 package snapshot
 
 import (
-	"bytes"
 	"iter"
-	"maps"
 	"slices"
-
-	"github.com/hashicorp/go-memdb"
+	"sync"
 
 	"github.com/penstock/penstock/model"
 )
@@ -14,20 +11,23 @@ import (
 // Snapshot is the state of every table at one revision. It never changes; all methods are safe for
 // concurrent use. Objects it gives are shared and must not be modified.
 type Snapshot struct {
-	rev int64
-	db  *memdb.MemDB
-	// txn is a read transaction of db. go-memdb's read transactions only load from immutable trees, so one
-	// serves every reader.
-	txn  *memdb.Txn
-	lens map[*model.Table]int
+	rev    int64
+	sch    *schema
+	tables []*table // by schema.tables
+	// fork is held while the trees are copied: that marks them, and two writers may start from one state.
+	fork *sync.Mutex
 }
 
 var _ model.Source = (*Snapshot)(nil)
 
 // Empty gives a state without objects at revision 0.
 func Empty() *Snapshot {
-	db := newDB()
-	return &Snapshot{db: db, txn: db.Txn(false), lens: map[*model.Table]int{}}
+	sch := newSchema()
+	s := &Snapshot{sch: sch, fork: new(sync.Mutex)}
+	for _, t := range sch.order {
+		s.tables = append(s.tables, newTable(t))
+	}
+	return s
 }
 
 // Apply gives the state after the changes, at revision rev; s stays as it is. A change with New inserts or
@@ -39,54 +39,47 @@ func (s *Snapshot) Apply(rev int64, changes []model.Change) *Snapshot {
 // ApplyVersions is Apply where versions[i] is the revision that wrote changes[i], given back by Version.
 // Without versions it is rev.
 func (s *Snapshot) ApplyVersions(rev int64, changes []model.Change, versions []int64) *Snapshot {
+	next := *s
+	next.rev = rev
 	if len(changes) == 0 {
-		next := *s
-		next.rev = rev
 		return &next
 	}
-	db := s.db.Snapshot()
-	w := db.Txn(true)
-	lens := maps.Clone(s.lens)
-	for i, c := range changes {
-		name := c.Table.Name
-		old, err := w.First(name, idIndex, c.ID())
-		switch {
-		case err != nil:
-		case c.New != nil:
-			r := &row{obj: c.New, rev: rev}
-			if versions != nil {
-				r.rev = versions[i]
-			}
-			if err = w.Insert(name, r); old == nil {
-				lens[c.Table]++
-			}
-		case old != nil:
-			err = w.Delete(name, old)
-			lens[c.Table]--
-		}
-		if err != nil { // only for a table that model.Tables does not list
-			panic("snapshot: apply to table " + name + ": " + err.Error())
+	next.fork = new(sync.Mutex)
+	next.tables = slices.Clone(s.tables)
+	s.fork.Lock()
+	for _, c := range changes {
+		if i := s.sch.place(c.Table); next.tables[i] == s.tables[i] {
+			next.tables[i] = s.tables[i].fork()
 		}
 	}
-	w.Commit()
-	return &Snapshot{rev: rev, db: db, txn: db.Txn(false), lens: lens}
+	s.fork.Unlock()
+	for i, c := range changes {
+		t := next.table(c.Table)
+		if c.New == nil {
+			t.remove(c.ID())
+			continue
+		}
+		r := &row{obj: c.New, rev: rev}
+		if versions != nil {
+			r.rev = versions[i]
+		}
+		t.put(r)
+	}
+	return &next
 }
 
 // Revision implements model.Source.
 func (s *Snapshot) Revision() int64 { return s.rev }
 
-func (s *Snapshot) row(t *model.Table, id string) *row {
-	raw, err := s.txn.First(t.Name, idIndex, id)
-	if err != nil {
-		panic("snapshot: get from table " + t.Name + ": " + err.Error())
-	}
-	r, _ := raw.(*row)
-	return r
+func (s *Snapshot) table(t *model.Table) *table { return s.tables[s.sch.place(t)] }
+
+func (s *Snapshot) index(ix *model.Index) *tree {
+	return s.table(ix.Table).indexes[s.sch.indexes[ix]]
 }
 
 // Get implements model.Source.
 func (s *Snapshot) Get(t *model.Table, id string) model.Object {
-	if r := s.row(t, id); r != nil {
+	if r, ok := s.table(t).rows.Get(id); ok {
 		return r.obj
 	}
 	return nil
@@ -94,75 +87,36 @@ func (s *Snapshot) Get(t *model.Table, id string) model.Object {
 
 // Version is the revision that last wrote an object, 0 if it is not there.
 func (s *Snapshot) Version(t *model.Table, id string) int64 {
-	if r := s.row(t, id); r != nil {
+	if r, ok := s.table(t).rows.Get(id); ok {
 		return r.rev
 	}
 	return 0
 }
 
 // Len is the number of objects in a table.
-func (s *Snapshot) Len(t *model.Table) int { return s.lens[t] }
-
-// rows iterates over an index from the entries that begin with an encoded key; all of them for nil.
-func (s *Snapshot) rows(t *model.Table, index string, prefix []byte) iter.Seq[*row] {
-	return func(yield func(*row) bool) {
-		it, err := s.txn.Get(t.Name, index, prefix)
-		if err != nil {
-			panic("snapshot: list table " + t.Name + ": " + err.Error())
-		}
-		for raw := it.Next(); raw != nil; raw = it.Next() {
-			if !yield(raw.(*row)) {
-				return
-			}
-		}
-	}
-}
+func (s *Snapshot) Len(t *model.Table) int { return s.table(t).rows.Len() }
 
 // Each iterates over a table, sorted by id.
-func (s *Snapshot) Each(t *model.Table) iter.Seq[model.Object] {
-	return func(yield func(model.Object) bool) {
-		for r := range s.rows(t, idIndex, nil) {
-			if !yield(r.obj) {
-				return
-			}
-		}
-	}
-}
+func (s *Snapshot) Each(t *model.Table) iter.Seq[model.Object] { return s.From(t, "") }
 
 // From iterates over a table from the first id that is at or behind a given one, sorted by id: a page's start.
 func (s *Snapshot) From(t *model.Table, id string) iter.Seq[model.Object] {
 	return func(yield func(model.Object) bool) {
-		it, err := s.txn.LowerBound(t.Name, idIndex, encode(id))
-		if err != nil {
-			panic("snapshot: list table " + t.Name + ": " + err.Error())
-		}
-		for raw := it.Next(); raw != nil; raw = it.Next() {
-			if !yield(raw.(*row).obj) {
-				return
-			}
-		}
+		s.table(t).rows.Ascend(id, func(_ string, r *row) bool { return yield(r.obj) })
 	}
 }
 
 // EachVersion iterates over a table, sorted by id, with the revision that last wrote each object.
 func (s *Snapshot) EachVersion(t *model.Table) iter.Seq2[model.Object, int64] {
 	return func(yield func(model.Object, int64) bool) {
-		for r := range s.rows(t, idIndex, nil) {
-			if !yield(r.obj, r.rev) {
-				return
-			}
-		}
+		s.table(t).rows.Scan(func(_ string, r *row) bool { return yield(r.obj, r.rev) })
 	}
 }
 
 // EachOf iterates over the objects found under a key of an index, sorted by id.
 func (s *Snapshot) EachOf(ix *model.Index, key string) iter.Seq[model.Object] {
 	return func(yield func(model.Object) bool) {
-		for r := range s.rows(ix.Table, ix.Name, encode(key)) {
-			if !yield(r.obj) {
-				return
-			}
-		}
+		s.index(ix).Ascend(entry{key: key}, func(e entry) bool { return e.key == key && yield(e.row.obj) })
 	}
 }
 
@@ -180,31 +134,22 @@ func (s *Snapshot) List(ix *model.Index, key string) []model.Object {
 // key it seeks past all of the key's entries.
 func (s *Snapshot) Keys(ix *model.Index, prefix string) []string {
 	var keys []string
-	var begin []byte
+	t := s.index(ix)
+	from, below := "", ""
 	if prefix != "" {
-		if raw, _ := s.txn.First(ix.Table.Name, ix.Name, prefix); raw != nil {
-			keys = append(keys, prefix)
+		if e, ok := first(t, prefix); ok && e.key == prefix {
+			keys = append(keys, e.key)
 		}
 		// Keys such as "a-b" stand between "a" and "a/b": start again behind them.
-		begin = append(appendKey(nil, prefix), '/')
+		below = prefix + "/"
+		from = below
 	}
-	bound := begin
 	for {
-		it, err := s.txn.LowerBound(ix.Table.Name, ix.Name, bound)
-		if err != nil {
-			panic("snapshot: keys of " + ix.Table.Name + "." + ix.Name + ": " + err.Error())
-		}
-		raw := it.Next()
-		if raw == nil {
+		e, ok := first(t, from)
+		if !ok || len(e.key) < len(below) || e.key[:len(below)] != below {
 			return keys
 		}
-		// The entry found is the first behind bound, hence the least such key of its object.
-		key, enc := smallestFrom(ix, raw.(*row).obj, bound)
-		if !bytes.HasPrefix(enc, begin) {
-			return keys
-		}
-		keys = append(keys, key)
-		enc[len(enc)-1] = end + 1
-		bound = enc
+		keys = append(keys, e.key)
+		from = e.key + "\x00" // the least string behind it
 	}
 }
