@@ -375,4 +375,7 @@ func (c *call) releasePort(p *model.Port) {
 	c.tx.Touch(networkGuard(p.NetworkID))
 	c.tx.Delete(model.Ports, p.ID)
 	c.tx.Delete(model.PortStatuses, p.ID)
+	if server := p.Server(); server != "" && c.s.cfg.Nova {
+		c.tx.Put(model.NovaReports, &model.NovaReport{PortID: model.PortID(p.ID), Server: server})
+	}
 }

@@ -37,6 +37,8 @@ type Config struct {
 	MaxBody int64
 	// Quotas are the default limits by resource name; a resource that is not there has none.
 	Quotas map[string]int
+	// Nova has the deletion of a server's port leave a record of it, from which Nova is told.
+	Nova bool
 	// Registerer gets the metrics; nil: none are registered.
 	Registerer prometheus.Registerer
 	// Clock gives the time; nil: time.Now.

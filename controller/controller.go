@@ -15,6 +15,7 @@ import (
 	"github.com/penstock/penstock/controller/derive"
 	"github.com/penstock/penstock/controller/dispatch"
 	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/opapi"
 	"github.com/penstock/penstock/openflow"
 	"github.com/penstock/penstock/packetin"
 	"github.com/penstock/penstock/packetin/arp"
@@ -44,6 +45,8 @@ type Config struct {
 	LivenessInterval time.Duration
 	// AuditInterval is how often each bridge is read back and compared, about, default 5 min.
 	AuditInterval time.Duration
+	// Health, if set, says what else is not as it should be.
+	Health func() []opapi.Health
 	// Version is shown in status.
 	Version string
 }

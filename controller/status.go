@@ -141,6 +141,9 @@ func (c *Controller) Health(ctx context.Context) []opapi.Health {
 		add("ADDRESS_DECLINED", opapi.SeverityWarning, "port "+string(f.Port), fmt.Sprintf("the VM found %s in use by somebody else: look for a duplicate on its network", f.Addr))
 	}
 	c.facts.mu.Unlock()
+	if c.cfg.Health != nil {
+		out = append(out, c.cfg.Health()...)
+	}
 	slices.SortStableFunc(out, func(a, b opapi.Health) int {
 		return strings.Compare(a.Severity+a.Code+a.Object, b.Severity+b.Code+b.Object)
 	})

@@ -66,15 +66,16 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	ctl := controller.New(controller.Config{
-		Store: st, Logger: lg.Named("controller"), Registerer: reg, Socket: ofSocket, Advertise: cfg.OpenFlow.Advertise, OVSDBTLS: dbTLS,
-		Settings: settings(cfg.PacketIn), DNSDomain: cfg.Networks.DNSDomain, Version: version.String(),
-	})
 	auth, err := authenticator(cfg.Auth)
 	if err != nil {
 		return err
 	}
-	srv := api.New(api.Config{Store: st, Logger: lg, Auth: auth, Networks: nets, Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
+	tellNova, novaHealth := notifier(cfg.Nova, st, lg.Named("nova"), reg)
+	ctl := controller.New(controller.Config{
+		Store: st, Logger: lg.Named("controller"), Registerer: reg, Socket: ofSocket, Advertise: cfg.OpenFlow.Advertise, OVSDBTLS: dbTLS,
+		Settings: settings(cfg.PacketIn), DNSDomain: cfg.Networks.DNSDomain, Version: version.String(), Health: novaHealth,
+	})
+	srv := api.New(api.Config{Store: st, Logger: lg, Auth: auth, Networks: nets, Nova: cfg.Nova.URL != "", Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
 	mux := http.NewServeMux()
 	mux.Handle("/", srv)
 	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
@@ -97,6 +98,7 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	errs := make(chan error, 2)
+	wg.Go(func() { tellNova(ctx) })
 	wg.Go(func() { errs <- ctl.Run(ctx); cancel() })
 	wg.Go(func() { errs <- serve(ctx, api.HTTPServer(mux), apiSocket, lg); cancel() })
 	wg.Wait()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"reflect"
 	"strings"
@@ -27,6 +28,7 @@ type Config struct {
 	Networks Networks `yaml:"networks"`
 	Auth     Auth     `yaml:"auth"`
 	PacketIn PacketIn `yaml:"packet_in"`
+	Nova     Nova     `yaml:"nova"`
 	Log      Log      `yaml:"log"`
 }
 
@@ -99,6 +101,16 @@ type Keystone struct {
 	Domain   string `yaml:"domain" doc:"domain of that user and project"`
 }
 
+// check reports what is not set, with why it has to be.
+func (k *Keystone) check(why string) error {
+	for _, x := range []struct{ name, v string }{{"url", k.URL}, {"username", k.Username}, {"password", k.Password}, {"project", k.Project}} {
+		if x.v == "" {
+			return fmt.Errorf("%s.%s is not set", why, x.name)
+		}
+	}
+	return nil
+}
+
 // Prefixes gives the trusted fronts; a bare address is a prefix of its own.
 func (a *Auth) Prefixes() ([]netip.Prefix, error) {
 	var out []netip.Prefix
@@ -126,13 +138,40 @@ func (a *Auth) check() error {
 		return errors.New("auth.mode is trusted-headers, but auth.trusted_fronts names nobody: set it to the addresses of the front that checks who asks")
 	case a.Mode == "trusted-headers":
 	case a.Mode == "keystone":
-		for _, x := range []struct{ name, v string }{{"url", a.Keystone.URL}, {"username", a.Keystone.Username}, {"password", a.Keystone.Password}, {"project", a.Keystone.Project}} {
-			if x.v == "" {
-				return fmt.Errorf("auth.mode is keystone, but auth.keystone.%s is not set", x.name)
-			}
-		}
+		return a.Keystone.check("auth.mode is keystone, but auth.keystone")
 	default:
 		return fmt.Errorf("auth.mode %q: want none, trusted-headers or keystone", a.Mode)
+	}
+	return nil
+}
+
+// Nova is whom to tell when servers' ports are plugged, unplugged and deleted.
+type Nova struct {
+	URL   string `yaml:"url" doc:"Nova's address with its version, such as http://192.0.2.1:8774/v2.1; empty: Nova is told nothing"`
+	Token string `yaml:"token" doc:"a fixed X-Auth-Token for Nova, where no keystone is; better in the environment than in a flag"`
+	// Keystone is where the token for Nova comes from; default: auth.keystone, if that is how requests are authenticated.
+	Keystone Keystone `yaml:"keystone"`
+}
+
+// complete fills in the identity from that for validating tokens and checks it.
+func (n *Nova) complete(a *Auth) error {
+	if n.URL == "" {
+		return nil
+	}
+	u, err := url.Parse(n.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("nova.url %q: want http://ADDRESS:PORT/v2.1 or https://…", n.URL)
+	}
+	if strings.Trim(u.Path, "/") == "" || strings.HasSuffix(strings.Trim(u.Path, "/"), "compute") { // keystone's catalogue has the version, people may not
+		n.URL = strings.TrimSuffix(n.URL, "/") + "/v2.1"
+	}
+	switch k := n.Keystone; {
+	case n.Token != "" && k.URL != "":
+		return errors.New("nova.token and nova.keystone.url are both set: want one of them")
+	case n.Token == "" && k.URL == "" && a.Mode == "keystone":
+		n.Keystone = a.Keystone
+	case k.URL != "":
+		return k.check("nova.url is set, but nova.keystone")
 	}
 	return nil
 }
@@ -158,6 +197,7 @@ func Default() Config {
 		OpenFlow: OpenFlow{Listen: "127.0.0.1:6653"},
 		Networks: Networks{TenantTypes: []string{"vxlan"}, VXLANRange: "1:16777215", GRERange: "1:16777215", UnderlayMTU: 1500, DNSDomain: "openstacklocal"},
 		Auth:     Auth{Mode: "none", Keystone: Keystone{Domain: "Default"}},
+		Nova:     Nova{Keystone: Keystone{Domain: "Default"}},
 		PacketIn: PacketIn{DHCPPPS: 50, DHCPBurst: 100, ARPPPS: 100, ARPBurst: 200},
 		Log:      Log{Level: "info"},
 	}
@@ -343,6 +383,9 @@ func (c *Config) complete() error {
 		}
 	}
 	if err := c.Auth.check(); err != nil {
+		return err
+	}
+	if err := c.Nova.complete(&c.Auth); err != nil {
 		return err
 	}
 	switch c.Log.Level {

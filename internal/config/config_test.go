@@ -58,6 +58,9 @@ func TestBad(t *testing.T) {
 		{"auth: {mode: trusted-headers}", "auth.trusted_fronts", nil},
 		{"auth: {mode: trusted-headers, trusted_fronts: [here]}", "want an address", nil},
 		{"auth: {mode: keystone, keystone: {url: 'http://k'}}", "auth.keystone.username", nil},
+		{"nova: {url: 'nova:8774'}", "want http://", nil},
+		{"nova: {url: 'http://n', keystone: {url: 'http://k', username: u}}", "nova.keystone.password", nil},
+		{"nova: {url: 'http://n', token: t, keystone: {url: 'http://k'}}", "both set", nil},
 		{"packet_in: {dhcp_pps: 0}", "at least 1", nil},
 		{"data_dir: /x", "is not a number", map[string]string{"PENSTOCK_PACKET_IN_DHCP_PPS": "many"}},
 		{"log: {level: loud}", "want debug", nil},
@@ -65,6 +68,23 @@ func TestBad(t *testing.T) {
 		_, err := load(t, x.yaml, x.env)
 		if err == nil || !strings.Contains(err.Error(), x.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line with %q", x.yaml, err, x.want)
+		}
+	}
+}
+
+// Nova's address gets its version, and its identity from where tokens are validated.
+func TestNova(t *testing.T) {
+	ks := "auth: {mode: keystone, keystone: {url: 'http://k', username: u, password: p, project: s}}\n"
+	for _, x := range []struct{ yaml, url, keystone string }{
+		{"", "", ""},
+		{"nova: {url: 'http://n:8774/'}", "http://n:8774/v2.1", ""},
+		{"nova: {url: 'http://n/compute', token: x}", "http://n/compute/v2.1", ""},
+		{"nova: {url: 'http://n:8774/v2.1'}\n" + ks, "http://n:8774/v2.1", "http://k"},
+		{"nova: {url: 'https://n/v2', keystone: {url: 'http://other', username: u, password: p, project: s}}\n" + ks, "https://n/v2", "http://other"},
+	} {
+		c, err := load(t, x.yaml, nil)
+		if err != nil || c.Nova.URL != x.url || c.Nova.Keystone.URL != x.keystone {
+			t.Errorf("%s: %+v, %v", x.yaml, c.Nova, err)
 		}
 	}
 }
