@@ -50,6 +50,12 @@ func (c *Controller) Operator(gather prometheus.Gatherer) http.Handler {
 	get(fmt.Sprintf(opapi.PathPortDrops, "{id}"), func(r *http.Request) (any, error) {
 		return c.PortDrops(r.Context(), model.PortID(r.PathValue("id")))
 	})
+	get(fmt.Sprintf(opapi.PathRoute, "{id}"), func(r *http.Request) (any, error) {
+		return c.Route(r.Context(), r.PathValue("id"), r.URL.Query().Get("address"), r.URL.Query().Get("source"))
+	})
+	get(fmt.Sprintf(opapi.PathConntrack, "{id}"), func(r *http.Request) (any, error) {
+		return c.Conntrack(r.Context(), r.PathValue("id"))
+	})
 	get(opapi.PathFDB, func(r *http.Request) (any, error) {
 		return c.FDB(r.Context(), r.URL.Query().Get("host"), r.URL.Query().Get("network_id"))
 	})
@@ -70,6 +76,9 @@ func answer(w http.ResponseWriter, f func() (any, error)) {
 		}
 		if errors.Is(err, errNoPort) {
 			code, kind = http.StatusNotFound, "PortNotFound"
+		}
+		if errors.Is(err, errNoRouter) {
+			code, kind = http.StatusNotFound, "RouterNotFound"
 		}
 		w.WriteHeader(code)
 		v = map[string]any{"NeutronError": map[string]string{"type": kind, "message": err.Error(), "detail": ""}}

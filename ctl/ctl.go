@@ -112,6 +112,7 @@ func (a *app) root() *cobra.Command {
 		root.AddCommand(top)
 	}
 	root.AddCommand(a.operator()...)
+	root.AddCommand(a.routing()...)
 	root.AddCommand(a.flow(), a.version())
 	group(root)
 	return root
