@@ -20,7 +20,7 @@ OVS=${OVS:-auto}
 prefix=pkdemo
 id=$prefix.$$
 dir= host_ns= started=0
-router= floating=
+router=
 pids=() namespaces=() links=() bridges=()
 
 # --- telling
@@ -57,18 +57,6 @@ at_host() { if [ -n "$host_ns" ]; then ip netns exec "$host_ns" "$@"; else "$@";
 in_vm() { local vm=$1; shift; ip netns exec "$id.$vm" "$@"; }
 vsctl() { ovs-vsctl --timeout=20 --db="$ovsdb" "$@"; }
 ctl() { at_host "$BIN/penstockctl" --endpoint "http://$api" "$@"; }
-# neutron METHOD PATH [JSON]: a request to the Networking API, for what penstockctl has no command yet; prints the id.
-neutron() {
-	at_host python3 -c '
-import json, sys, urllib.request
-method, url, body = sys.argv[1:4]
-r = urllib.request.Request(url, method=method, data=body.encode() or None, headers={"Content-Type": "application/json"})
-try: text = urllib.request.urlopen(r).read()
-except urllib.error.HTTPError as e: sys.exit("%s %s: %s" % (method, url, e.read().decode()))
-o = json.loads(text or b"{}")
-o = next(iter(o.values())) if len(o) == 1 else o
-print(o.get("id", "") if isinstance(o, dict) else "")' "$1" "http://$api/v2.0/$2" "${3:-}"
-}
 # in_place NAMESPACE COMMAND...: becomes the command, so that the pid of a subshell that ends with it is its pid.
 in_place() { if [ -n "$1" ]; then exec ip netns exec "$@"; else exec "${@:2}"; fi; }
 # shown: like run, for penstockctl.
@@ -317,41 +305,43 @@ step_learning() {
 
 step_routing() {
 	step "A router between two subnets: routed on the host itself, no namespace"
-	local blue green
 	ctl network create green >/dev/null
 	ctl subnet create green-v4 --network green --cidr 10.1.0.0/24 >/dev/null
 	ctl port create green1 --network green --fixed-ip 10.1.0.11 >/dev/null
 	new_vm green1 green1
 	wait_for 20 "port green1 to be ACTIVE" active green1
 	lease green1
-	router=$(neutron POST routers '{"router": {"name": "r1"}}')
-	blue=$(ctl subnet show blue-v4 -o value -c id) green=$(ctl subnet show green-v4 -o value -c id)
-	neutron PUT "routers/$router/add_router_interface" "{\"subnet_id\": \"$blue\"}" >/dev/null
-	neutron PUT "routers/$router/add_router_interface" "{\"subnet_id\": \"$green\"}" >/dev/null
+	ctl router create r1 >/dev/null
+	router=r1
+	ctl router interface add r1 --subnet blue-v4 >/dev/null
+	ctl router interface add r1 --subnet green-v4 >/dev/null
 	wait_for 20 "web1 to reach green1 over the router" in_vm web1 ping -n -q -c 1 -W 1 10.1.0.11
 	run in_vm web1 ping -n -c 2 -i 0.2 -W 2 10.1.0.11
 	in_vm web1 ping -n -q -c 1 -W 2 10.1.0.1 >/dev/null || fail "the router's address 10.1.0.1 does not answer"
 	say "ttl=63: one hop; and the router's own address 10.1.0.1 answers"
+	shown route r1 10.1.0.11
 }
 
 step_nat() {
 	step "The way out: SNAT for all, a floating IP for web2"
 	if [ -z "$host_ns" ]; then say "left out: this machine’s own Open vSwitch is used, and its uplinks are not ours"; return; fi
-	local public group
 	ip -n "$id.outside" addr add 203.0.113.1/24 dev eth0
 	ip -n "$id.outside" link set eth0 up
 	ip netns exec "$id.outside" ethtool -K eth0 tx off >/dev/null
-	public=$(neutron POST networks '{"network": {"name": "public", "router:external": true, "provider:network_type": "flat", "provider:physical_network": "external"}}')
-	neutron POST subnets "{\"subnet\": {\"name\": \"public-v4\", \"network_id\": \"$public\", \"ip_version\": 4, \"cidr\": \"203.0.113.0/24\", \"gateway_ip\": \"203.0.113.1\", \"enable_dhcp\": false}}" >/dev/null
-	neutron PUT "routers/$router" "{\"router\": {\"external_gateway_info\": {\"network_id\": \"$public\"}}}" >/dev/null
+	ctl network create public --external --type flat --physical-network external >/dev/null
+	ctl subnet create public-v4 --network public --cidr 203.0.113.0/24 --gateway 203.0.113.1 --no-dhcp >/dev/null
+	ctl router gateway set r1 public >/dev/null
 	wait_for 20 "web1 to reach the outside" in_vm web1 ping -n -q -c 1 -W 1 203.0.113.1
 	say "web1 reaches 203.0.113.1 outside, by SNAT"
-	group=$(neutron POST security-groups '{"security_group": {"name": "ping"}}')
-	neutron POST security-group-rules "{\"security_group_rule\": {\"security_group_id\": \"$group\", \"direction\": \"ingress\", \"protocol\": \"icmp\"}}" >/dev/null
-	neutron PUT "ports/$(ctl port show web2 -o value -c id)" "{\"port\": {\"security_groups\": [\"$group\"]}}" >/dev/null
-	floating=$(neutron POST floatingips "{\"floatingip\": {\"floating_network_id\": \"$public\", \"port_id\": \"$(ctl port show web2 -o value -c id)\", \"floating_ip_address\": \"203.0.113.200\"}}")
+	ctl security-group create ping >/dev/null
+	ctl security-group-rule create ping --protocol icmp >/dev/null
+	ctl port update web2 --security-group ping >/dev/null
+	ctl floatingip create public --address 203.0.113.200 --port web2 >/dev/null
 	wait_for 20 "the outside to reach 203.0.113.200" in_vm outside ping -n -q -c 1 -W 1 203.0.113.200
 	say "the outside reaches web2 at 203.0.113.200, its floating IP"
+	shown floatingip list
+	shown route r1 203.0.113.1 --source 10.0.0.12
+	shown conntrack r1
 }
 
 step_flows() {
@@ -402,13 +392,11 @@ step_delete() {
 	step "Everything is deleted: only the base flows are left"
 	local vm p
 	for p in ${taps[@]+"${taps[@]}"}; do vsctl --if-exists del-port "$p"; done
-	[ -z "$floating" ] || neutron DELETE "floatingips/$floating" >/dev/null
+	[ -z "$(ctl floatingip list -o value -c id)" ] || ctl floatingip delete 203.0.113.200
 	if [ -n "$router" ]; then
-		neutron PUT "routers/$router" '{"router": {"external_gateway_info": {}}}' >/dev/null
-		for p in blue-v4 green-v4; do
-			neutron PUT "routers/$router/remove_router_interface" "{\"subnet_id\": \"$(ctl subnet show "$p" -o value -c id)\"}" >/dev/null
-		done
-		neutron DELETE "routers/$router" >/dev/null
+		ctl router gateway unset "$router" >/dev/null
+		for p in blue-v4 green-v4; do ctl router interface remove "$router" --subnet "$p" >/dev/null; done
+		ctl router delete "$router"
 	fi
 	for vm in web1 web2 red1 bridge1 green1; do
 		[ -z "$(ctl port list --name "$vm" -o value -c id)" ] || ctl port delete "$vm"
