@@ -183,7 +183,7 @@ func (r *runner) announce(o *ownedHost, rev int64) {
 		}
 		for _, f := range p.FixedIPs {
 			if f.Address.Is4() {
-				s.SendInto(n.Key, gratuitous(p.MAC, f.Address)) //nolint:errcheck // a switch that takes no more hears of it by ARP
+				s.SendInto(0, n.Key, gratuitous(p.MAC, f.Address)) //nolint:errcheck // a switch that takes no more hears of it by ARP
 			}
 		}
 	}

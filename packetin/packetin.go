@@ -37,6 +37,9 @@ type Out struct {
 	// Net, if not 0, is the key of the network that the frame is switched in, as if a port of this host had sent it;
 	// Port does not count then.
 	Net uint32
+	// Router, if not 0, is the key of the router that forwards the frame out of its external network, Net, to the MAC
+	// address that the frame has: its source is translated, as that of any packet that leaves.
+	Router uint32
 }
 
 // FactKind says what a Fact is about.
@@ -92,6 +95,12 @@ func (r *Result) Send(port uint32, frame []byte) {
 func (r *Result) SendInto(net uint32, frame []byte) {
 	r.Send(0, frame)
 	r.Out[len(r.Out)-1].Net = net
+}
+
+// SendOut is SendInto for a frame that a router sends into its external network.
+func (r *Result) SendOut(router, net uint32, frame []byte) {
+	r.SendInto(net, frame)
+	r.Out[len(r.Out)-1].Router = router
 }
 
 // Ignore sets the outcome of a packet that is not answered and gives why as the handler's error (nil for

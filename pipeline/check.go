@@ -61,6 +61,8 @@ func (t *Table) checkActions(acts []openflow.Action) error {
 			err = t.writes(a.Dst)
 		case openflow.Move:
 			err = t.writes(a.Dst)
+		case openflow.CheckPktLarger:
+			err = t.writes(a.Dst)
 		case openflow.SetField:
 			err = t.writes(openflow.Subfield{Field: a.Field, N: uint16(a.Field.Bits)})
 		case openflow.PushVLAN, openflow.PopVLAN:

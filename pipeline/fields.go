@@ -44,7 +44,7 @@ var (
 
 // Registers lists the pieces of registers in use, for the document and the overlap check.
 func Registers() []*Field {
-	return []*Field{Net, InPort, OutPort, Punt, FloodPart, Remote, Router, NextHop, Resolved, SecPort, SecGroup, SecSet, Opened, InSet, Allowed, Far, Far1, Far2, Far3, Seg, Encap, Leaf}
+	return []*Field{Net, InPort, OutPort, Punt, FloodPart, Remote, Router, NextHop, Resolved, InMTU, TooBig, SecPort, SecGroup, SecSet, Opened, InSet, Allowed, Far, Far1, Far2, Far3, Seg, Encap, Leaf}
 }
 
 // The fields of packets that tables match or write.

@@ -7,6 +7,9 @@ var (
 	Router   = &Field{Name: "router", OF: openflow.Reg(2), Bits: 32, Doc: "key of the router that the packet is in"}
 	NextHop  = &Field{Name: "next_hop", OF: openflow.Reg(3), Bits: 32, Doc: "IPv4 address whose MAC the packet goes to"}
 	Resolved = &Field{Name: "resolved", OF: openflow.Reg(10), Ofs: 1, Bits: 1, Doc: "1: the next hop's MAC is known and in eth_dst"}
+	// InMTU and TooBig are free to be wrong outside routing: every flow that sets Router sets InMTU.
+	InMTU  = &Field{Name: "in_mtu", OF: openflow.Reg(10), Ofs: 16, Bits: 16, Doc: "bytes of IP packet that the network carries from which the router has the packet"}
+	TooBig = &Field{Name: "too_big", OF: openflow.Reg(10), Ofs: 2, Bits: 1, Doc: "1: the packet is larger than the next network carries"}
 	// Stash holds a MAC address while two change places. It is Router and NextHop, which nobody needs then.
 	Stash = &Field{Name: "stash", OF: openflow.XReg(1), Bits: 48}
 )
@@ -16,35 +19,40 @@ var (
 // its next hop is known: what goes to the controller before is as the sender sent it.
 var (
 	NATOut = &Table{
-		ID: 36, Role: RoleInt, Name: "nat_out",
+		ID: 37, Role: RoleInt, Name: "nat_out",
 		Doc:   "Translates the source of what leaves to an external network: to the floating IP of its address, or to the router's own.",
 		Match: []*Field{Router, EthType, IPv4Src}, Write: []*Field{EthSrc}, Next: []*Table{L2Lookup}, Miss: L2Lookup,
 	}
 	RouteOut = &Table{
-		ID: 35, Role: RoleInt, Name: "route_out",
+		ID: 36, Role: RoleInt, Name: "route_out",
 		Doc:   "Forwards: one TTL less, from the router's MAC on the next network; to the controller where the next hop's MAC is not known.",
 		Match: []*Field{Router, Net, EthType, Resolved}, Write: []*Field{EthSrc, NoPort, InPort, Remote, Punt}, Next: []*Table{NATOut, L2Lookup, PuntTable},
 	}
 	Neighbours = &Table{
-		ID: 34, Role: RoleInt, Name: "neighbours",
+		ID: 35, Role: RoleInt, Name: "neighbours",
 		Doc:   "MAC addresses of next hops that no port of the store has, learned from ARP.",
 		Match: []*Field{Net, NextHop}, Write: []*Field{EthDst, Resolved}, Learned: true,
 	}
 	Neighbour = &Table{
-		ID: 33, Role: RoleInt, Name: "neighbour",
+		ID: 34, Role: RoleInt, Name: "neighbour",
 		Doc:   "Finds the MAC of the next hop: ports of the store need no ARP.",
-		Match: []*Field{Net, NextHop}, Write: []*Field{EthDst, Resolved}, Next: []*Table{RouteOut},
+		Match: []*Field{Net, NextHop, TooBig, EthType}, Write: []*Field{EthDst, Resolved, Punt}, Next: []*Table{RouteOut, PuntTable},
 		Resubmit: []*Table{Neighbours}, Miss: RouteOut, MissCalls: []*Table{Neighbours},
+	}
+	PathMTU = &Table{
+		ID: 33, Role: RoleInt, Name: "path_mtu",
+		Doc:   "Measures packets that come from a network with a larger MTU than the one they go to; no others.",
+		Match: []*Field{Router, Net, InMTU, EthType}, Write: []*Field{TooBig}, Next: []*Table{Neighbour}, Miss: Neighbour,
 	}
 	Exit = &Table{
 		ID: 32, Role: RoleInt, Name: "exit",
 		Doc:   "Where a packet for an external network leaves: here, or on the router's gateway host, to which it goes in the network that it is in.",
-		Match: []*Field{Router, EthType, IPv4Src}, Write: []*Field{Net, EthDst}, Next: []*Table{Neighbour, L2Lookup},
+		Match: []*Field{Router, EthType, IPv4Src}, Write: []*Field{Net, EthDst}, Next: []*Table{PathMTU, L2Lookup},
 	}
 	Route = &Table{
 		ID: 31, Role: RoleInt, Name: "route",
 		Doc:   "The router's routes: finds the network and next hop of a destination, the longest prefix first.",
-		Match: []*Field{Router, EthType, IPv4Dst}, Write: []*Field{Net, NextHop, Punt}, Next: []*Table{Exit, Neighbour, PuntTable},
+		Match: []*Field{Router, EthType, IPv4Dst}, Write: []*Field{Net, NextHop, Punt}, Next: []*Table{Exit, PathMTU, PuntTable},
 	}
 	RouteSelf = &Table{
 		ID: 30, Role: RoleInt, Name: "route_self",
@@ -62,7 +70,7 @@ var (
 		ID: 28, Role: RoleInt, Name: "route_in",
 		Doc:   "Takes out what is for a router: by its MAC in this network.",
 		Match: []*Field{Net, Remote, EthDst, EthType, ARPOp, ARPTPA},
-		Write: []*Field{Router, EthSrc, EthDst, ARPOp, ARPSHA, ARPTHA, ARPSPA, ARPTPA, NoPort, Remote},
+		Write: []*Field{Router, InMTU, EthSrc, EthDst, ARPOp, ARPSHA, ARPTHA, ARPSPA, ARPTPA, NoPort, Remote},
 		Next:  []*Table{NATIn, RouteSelf, Learn, Uplink}, Learns: []*Table{Neighbours}, Miss: Learn,
 	}
 )
@@ -91,6 +99,8 @@ var (
 	RouteNet     = Route.Span(210, 101, 198, "a subnet of the router; priority 102 and twice the length of its prefix")
 	RouteVia     = Route.Span(211, 100, 198, "a route by a next hop; priority 101 and twice the length of its prefix")
 	RouteMissing = Route.Rule(213, 10, "a destination without a route goes to the handler")
+	Measure      = PathMTU.Rule(231, 100, "measures what comes from a network that carries larger packets than the next one")
+	Oversized    = Neighbour.Rule(232, 110, "a packet that is larger than the next network carries goes to the handler, which says so to its sender")
 	NextHopMAC   = Neighbour.Rule(215, 100, "the MAC of a port that has the next hop's address")
 	NeighbourIs  = Neighbours.Rule(216, 100, "a MAC address learned from ARP")
 	Forward      = RouteOut.Rule(217, 100, "on into an inner network")

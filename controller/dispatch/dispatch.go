@@ -35,8 +35,9 @@ const (
 // it returns and never blocks; an error means that the packet was not sent.
 type Sender interface {
 	SendPacket(outPort uint32, frame []byte) error
-	// SendInto is SendPacket for a frame that is to be switched in a network.
-	SendInto(netKey uint32, frame []byte) error
+	// SendInto is SendPacket for a frame that is to be switched in a network; if routerKey is not 0, for one that the
+	// router sends out into its external network, the source of which is translated.
+	SendInto(routerKey, netKey uint32, frame []byte) error
 }
 
 // Config is what a Dispatcher is made of.
@@ -120,7 +121,7 @@ func (d *Dispatcher) handle(h *handler, s Sender, w *work) {
 	for _, o := range r.Out {
 		var err error
 		if o.Net != 0 {
-			err = s.SendInto(o.Net, o.Data)
+			err = s.SendInto(o.Router, o.Net, o.Data)
 		} else {
 			err = s.SendPacket(o.Port, o.Data)
 		}

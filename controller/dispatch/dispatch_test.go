@@ -33,7 +33,9 @@ func (s *sender) SendPacket(port uint32, frame []byte) error {
 	return nil
 }
 
-func (s *sender) SendInto(net uint32, frame []byte) error { return s.SendPacket(net<<16, frame) }
+func (s *sender) SendInto(router, net uint32, frame []byte) error {
+	return s.SendPacket(router<<24|net<<16, frame)
+}
 
 // counts reads penstock_packet_ins_total as handler/outcome=value.
 func counts(t *testing.T, reg *prometheus.Registry) map[string]float64 {
@@ -134,5 +136,5 @@ func TestAllocations(t *testing.T) {
 
 type null struct{}
 
-func (null) SendPacket(uint32, []byte) error { return nil }
-func (null) SendInto(uint32, []byte) error   { return nil }
+func (null) SendPacket(uint32, []byte) error       { return nil }
+func (null) SendInto(uint32, uint32, []byte) error { return nil }

@@ -54,9 +54,13 @@ func (s *Session) SendPacket(outPort uint32, frame []byte) error {
 	return err
 }
 
-// SendInto has a frame switched in a network, as if a port of this host had sent it. It implements dispatch.Sender.
-func (s *Session) SendInto(netKey uint32, frame []byte) error {
-	acts := [2]openflow.Action{pipeline.Net.Load(uint64(netKey)), pipeline.Call(pipeline.L2Lookup)}
+// SendInto has a frame switched in a network, as if a port of this host had sent it, or a router, if routerKey is not 0: then
+// its source is translated, if the router translates. It implements dispatch.Sender.
+func (s *Session) SendInto(routerKey, netKey uint32, frame []byte) error {
+	acts := [3]openflow.Action{pipeline.Router.Load(uint64(routerKey)), pipeline.Net.Load(uint64(netKey)), pipeline.Call(pipeline.L2Lookup)}
+	if routerKey != 0 {
+		acts[2] = pipeline.Call(pipeline.NATOut)
+	}
 	_, err := s.conn.TrySend(&openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Actions: acts[:], Data: frame})
 	return err
 }

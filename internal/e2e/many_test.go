@@ -62,6 +62,16 @@ func newSite(t *testing.T, opt siteOptions) *site {
 	if !opt.noStart {
 		s.d.start()
 		s.wait("penstockd to be ready", func() bool { code, _, err := s.try("GET", "/readyz", nil); return err == nil && code == 200 })
+		// settle leaves out hosts that are not alive, and none is at first.
+		s.wait("all hosts to be alive", func() bool {
+			alive := 0
+			for _, h := range s.status().Hosts {
+				if h.Alive && len(h.Bridges) > 0 {
+					alive++
+				}
+			}
+			return alive == opt.hosts
+		})
 		s.settle()
 	}
 	return s

@@ -4,6 +4,7 @@
 package router
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -20,6 +21,7 @@ const (
 	OutcomeTTL         = "ttl-exceeded"
 	OutcomeNoRoute     = "net-unreachable"
 	OutcomeNoNeighbour = "host-unreachable"
+	OutcomeTooBig      = "fragmentation-needed"
 	OutcomeAsked       = "asked" // for the next hop's MAC
 	OutcomePort        = "port-unreachable"
 	OutcomeProtocol    = "protocol-unreachable"
@@ -29,7 +31,7 @@ const (
 
 // Outcomes lists every outcome that Handle may give.
 func Outcomes() []string {
-	return []string{OutcomeReply, OutcomeTTL, OutcomeNoRoute, OutcomeNoNeighbour, OutcomeAsked, OutcomePort, OutcomeProtocol, OutcomeSilent, OutcomeNoRouter,
+	return []string{OutcomeReply, OutcomeTTL, OutcomeNoRoute, OutcomeNoNeighbour, OutcomeTooBig, OutcomeAsked, OutcomePort, OutcomeProtocol, OutcomeSilent, OutcomeNoRouter,
 		packetin.OutcomeMalformed, packetin.OutcomeTruncated, packetin.OutcomeUnknownPort}
 }
 
@@ -62,6 +64,11 @@ func Handle(v model.View, in *packetin.Packet, r *packetin.Result) error {
 	case !routed:
 		return refuse(in, from, icmp.NetUnreachable, OutcomeNoRoute, r)
 	}
+	if n, ok := v.Network(hop.Via.Port.NetworkID); ok && n.MTU > 0 && int(binary.BigEndian.Uint16(p[2:])) > n.MTU {
+		// Open vSwitch does not fragment, so that DF makes no difference. A sender that did not set it fragments itself
+		// once it is told (Linux does).
+		return refuse(in, from, icmp.NeedsFragmentation(uint16(n.MTU)), OutcomeTooBig, r)
+	}
 	ask(v, rt, &hop, asker, netip.AddrFrom4([4]byte(p[12:16])), dst, r)
 	if hop.Via.External {
 		r.Outcome = OutcomeAsked
@@ -93,27 +100,22 @@ func ask(v model.View, rt *model.Router, hop *model.Hop, asker *model.Port, src,
 	r.SendInto(n.Key, (&arp.Packet{Op: arp.OpRequest, SenderMAC: mac, SenderIP: addr, TargetIP: dst}).Append(b))
 }
 
-// face is the interface that answers, and the network where the answer goes; 0 for straight back to the port.
+// face is the interface that answers, and the network where the answer goes; 0 for straight back to the port. Where router
+// is not 0 the answer leaves to the external network through the router's translation, which finds the connection that the
+// quoted packet is of (as what is quoted was translated before the switch sent it here).
 type face struct {
 	icmp.Interface
-	net uint32
+	net, router uint32
 }
 
-// routerOf finds the router by the MAC that a packet of a port was sent to, and its interface there. The asker is a router's
-// gateway port for packets that came from elsewhere: of other hosts, or from outside.
+// routerOf finds the router by the MAC that a packet of a port was sent to, and its interface there. The asker is a port of
+// the router for packets that came from elsewhere: of other hosts, of another router, or from outside.
 func routerOf(v model.View, asker *model.Port, eth *frame.Ethernet) (*model.Router, face, bool) {
 	mac := eth.Dst
-	if asker.DeviceOwner == model.OwnerRouterGateway {
-		rt, ok := v.Router(asker.DeviceID)
-		if !ok {
-			return nil, face{}, false
-		}
-		src := netip.AddrFrom4([4]byte(eth.Payload[12:16]))
-		for _, i := range v.Interfaces(rt) {
-			if i.External == (mac != rt.GatewayMAC()) && (i.External || i.Subnet.CIDR.Contains(src)) {
-				if n, ok := v.Network(i.Port.NetworkID); ok {
-					return rt, face{icmp.Interface{MAC: i.Port.MAC, Addr: netip.PrefixFrom(i.Addr, i.Subnet.CIDR.Bits())}, n.Key}, true
-				}
+	if model.IsRouterInterface(asker.DeviceOwner) || asker.DeviceOwner == model.OwnerRouterGateway {
+		if rt, ok := v.Router(asker.DeviceID); ok {
+			if f, ok := elsewhere(v, rt, eth); ok {
+				return rt, f, true
 			}
 		}
 		return nil, face{}, false
@@ -128,11 +130,60 @@ func routerOf(v model.View, asker *model.Port, eth *frame.Ethernet) (*model.Rout
 		}
 		for _, i := range v.Interfaces(rt) {
 			if i.Port.ID == p.ID {
-				return rt, face{Interface: icmp.Interface{MAC: mac, Addr: netip.PrefixFrom(i.Addr, i.Subnet.CIDR.Bits())}}, true
+				return rt, face{Interface: at(&i, mac)}, true
 			}
 		}
 	}
 	return nil, face{}, false
+}
+
+// elsewhere is the face of a router that a packet from no port of this host has come to.
+func elsewhere(v model.View, rt *model.Router, eth *frame.Ethernet) (face, bool) {
+	src, dst := netip.AddrFrom4([4]byte(eth.Payload[12:16])), netip.AddrFrom4([4]byte(eth.Payload[16:20]))
+	var via *model.Interface
+	floating := false
+	for _, i := range v.Interfaces(rt) {
+		if i.Port.MAC == eth.Dst {
+			if via == nil || i.Subnet.CIDR.Contains(src) { // a port may have addresses of several subnets
+				via = &i
+			}
+			continue
+		}
+		if !i.External {
+			continue
+		}
+		// To the MAC of a floating IP, which it has been translated from.
+		for _, p := range v.PortsByMACOf(i.Port.NetworkID, eth.Dst) {
+			if p.DeviceOwner == model.OwnerFloatingIP {
+				via, floating = &i, true
+			}
+		}
+	}
+	if via == nil {
+		// From another host to the gateway host: it is answered the way back.
+		hop, ok := v.HopTo(rt, src)
+		if !ok || hop.Via.External {
+			return face{}, false
+		}
+		via = hop.Via
+	}
+	n, ok := v.Network(via.Port.NetworkID)
+	if !ok {
+		return face{}, false
+	}
+	f := face{Interface: at(via, via.Port.MAC), net: n.Key}
+	if via.External {
+		f.router = rt.Key
+	}
+	if floating {
+		f.Interface = icmp.Interface{MAC: eth.Dst, Addr: netip.PrefixFrom(dst, dst.BitLen())}
+	}
+	return f, true
+}
+
+// at is an interface with the MAC address that it answers from.
+func at(i *model.Interface, mac model.MAC) icmp.Interface {
+	return icmp.Interface{MAC: mac, Addr: netip.PrefixFrom(i.Addr, i.Subnet.CIDR.Bits())}
 }
 
 func self(v model.View, rt *model.Router, a netip.Addr) bool {
@@ -166,9 +217,12 @@ const protoTCP = 6
 
 // send answers on the way that the packet came.
 func (f *face) send(in *packetin.Packet, r *packetin.Result, b []byte) {
-	if f.net != 0 {
+	switch {
+	case f.router != 0:
+		r.SendOut(f.router, f.net, b)
+	case f.net != 0:
 		r.SendInto(f.net, b)
-	} else {
+	default:
 		r.Send(in.InPort, b)
 	}
 }

@@ -104,6 +104,40 @@ func TestFromElsewhere(t *testing.T) {
 	}
 }
 
+// TestTooBig: a packet larger than the next network carries is refused with that network's MTU, whatever its DF says: to a
+// VM straight, to the outside through the translation that the packet came by.
+func TestTooBig(t *testing.T) {
+	v := view() // n1 carries 1450 bytes
+	big := packettest.Serialize(t, &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{0xfa, 0x16, 0x3e, 0, 0, gwKey}, EthernetType: layers.EthernetTypeIPv4},
+		&layers.IPv4{Version: 4, TTL: 9, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{198, 51, 100, 1}, DstIP: net.IP{10, 0, 0, 6}, Length: 1500}, gopacket.Payload(make([]byte, 1480)))
+	in := packettest.Packet(big)
+	in.PortKey = gwKey
+	var r packetin.Result
+	if err := Handle(v, in, &r); err != nil || r.Outcome != OutcomeTooBig || len(r.Out) != 1 || r.Out[0].Router != 5 || r.Out[0].Net != 3 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	p := packettest.Check(t, r.Out[0].Data)
+	icmp := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
+	if ip := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4); icmp.TypeCode != layers.CreateICMPv4TypeCode(3, 4) || icmp.Seq != 1450 || !ip.SrcIP.Equal(net.IP{203, 0, 113, 10}) {
+		t.Errorf("%v", p)
+	}
+}
+
+// TestChained: what another router sends is refused in the network between, from the interface there.
+func TestChained(t *testing.T) {
+	b := udp(t, "192.168.9.9", 1)
+	copy(b[6:12], []byte{0xfa, 0x16, 0x3e, 0, 0, 77})
+	in := packettest.Packet(b)
+	in.PortKey = gwKey // any port of the router
+	var r packetin.Result
+	if err := Handle(view(), in, &r); err != nil || r.Outcome != OutcomeTTL || len(r.Out) != 1 || r.Out[0].Net != 1 || r.Out[0].Router != 0 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if p := packettest.Check(t, r.Out[0].Data); p.Layer(layers.LayerTypeEthernet).(*layers.Ethernet).DstMAC[5] != 77 {
+		t.Errorf("%v", p)
+	}
+}
+
 // FuzzHandle: whatever comes, an outcome of the list, and frames that decode.
 func FuzzHandle(f *testing.F) {
 	f.Add(udp(f, "10.0.0.99", 9), uint32(packettest.VMKey))

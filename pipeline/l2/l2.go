@@ -58,8 +58,7 @@ func host(v model.View, sw pipeline.Switch, _ string, out *pipeline.Out) {
 		openflow.Clone{Actions: []openflow.Action{pipeline.Punt.Load(uint64(pipeline.HandlerARP)), pipeline.Call(pipeline.PuntTable)}},
 		pipeline.Goto(pipeline.Learn))
 	secgroup.Host(out)
-	l3.Host(out)
-	nat.Host(sw, out)
+	l3.Host(sw, out)
 	out.Need(Reach, sw.Host, "")
 	overlay(h, out)
 	for _, br := range h.Bridges() {

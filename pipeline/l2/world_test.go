@@ -32,6 +32,7 @@ type yamlState struct {
 	Networks []struct {
 		Name     string
 		Down     bool
+		MTU      int
 		Segments []struct {
 			Type     model.NetworkType
 			Physical string
@@ -132,7 +133,7 @@ func (w *world) step(text []byte) (changes []model.Change) {
 		changes = append(changes, w.put(o, model.Hosts))
 	}
 	for _, n := range y.Networks {
-		o := &model.Network{Meta: w.meta(model.Networks, n.Name), AdminStateUp: !n.Down}
+		o := &model.Network{Meta: w.meta(model.Networks, n.Name), AdminStateUp: !n.Down, MTU: n.MTU}
 		for _, s := range n.Segments {
 			o.Segments = append(o.Segments, model.Segment{Type: s.Type, PhysicalNetwork: s.Physical, ID: s.ID})
 		}

@@ -4,6 +4,8 @@
 package l3
 
 import (
+	"slices"
+
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/openflow"
 	"github.com/penstock/penstock/pipeline"
@@ -41,9 +43,15 @@ func need(sw pipeline.Switch, routers []string, networks []model.NetworkID, loca
 	}
 }
 
+// meter limits what a host punts of packets that come to routers from elsewhere: other hosts, routers, outside. No port
+// has slot 0.
+var meter = pipeline.MeterID(0, pipeline.MeterARP)
+
 // Host adds what every host has for routing.
-func Host(out *pipeline.Out) {
+func Host(sw pipeline.Switch, out *pipeline.Out) {
+	out.AddMeter(pipeline.BrInt, meter, sw.Settings.ARPPPS, sw.Settings.ARPBurst)
 	punt := []openflow.Action{pipeline.Punt.Load(uint64(pipeline.HandlerRouter)), pipeline.Goto(pipeline.PuntTable)}
+	out.Add(pipeline.Oversized, pipeline.Match{pipeline.IsIPv4, pipeline.TooBig.Is(1)}, punt...)
 	for ttl := range uint64(2) {
 		out.Add(pipeline.TTLExpired, pipeline.Match{pipeline.IsIPv4, pipeline.IPTTL.Is(ttl)}, punt...)
 	}
@@ -53,10 +61,10 @@ func Host(out *pipeline.Out) {
 
 // Interface adds what a router's own MAC on a network means where the network is: to l2_lookup a frame that a router
 // forwards to another router, or to one of its own addresses. The two flows belong together: without the first, what
-// nobody routes would go round.
+// nobody routes would go round. The other router has the packet from no port: it answers into the network.
 func Interface(net pipeline.Term, mac model.MAC, out *pipeline.Out) {
 	out.Add(pipeline.RouteNothing, pipeline.Match{net, pipeline.EthDst.MAC(mac)})
-	out.Add(pipeline.ToRouter, pipeline.Match{net, pipeline.EthDst.MAC(mac)}, pipeline.Call(pipeline.RouteIn))
+	out.Add(pipeline.ToRouter, pipeline.Match{net, pipeline.EthDst.MAC(mac)}, pipeline.InPort.Load(0), pipeline.Call(pipeline.RouteIn))
 }
 
 func router(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
@@ -67,14 +75,20 @@ func router(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 	out.For(model.Routers, r.Key)
 	in := pipeline.Router.Key(r.Key)
 	nets := map[model.NetworkID]*model.Network{}
+	var order []*model.Network
 	ports := map[string]bool{}
-	for _, i := range v.Interfaces(r) {
+	for k, i := range v.Interfaces(r) {
+		if k == 0 {
+			out.Add(pipeline.PuntRemote, pipeline.Match{in, pipeline.InPort.Is(0), pipeline.Punt.Is(uint64(pipeline.HandlerRouter))},
+				pipeline.Net.Load(0), pipeline.Punt.Load(0), pipeline.Router.Load(0), pipeline.NextHop.Load(0), openflow.Controller{MaxLen: 0xffff, Reason: 1,
+					UserData: string(pipeline.UserData(pipeline.HandlerRouter, i.Port.Key)), HasMeter: true, MeterID: meter})
+		}
 		n, ok := nets[i.Port.NetworkID]
 		if !ok {
 			if n, ok = v.Network(i.Port.NetworkID); !ok {
 				continue
 			}
-			nets[i.Port.NetworkID] = n
+			nets[i.Port.NetworkID], order = n, append(order, n)
 			out.NeedEach(pipeline.Each{Index: model.PortsByNetwork, Key: n.ID, Kind: Neighbour})
 		}
 		self(in, i, n, out)
@@ -91,9 +105,10 @@ func router(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 		ports[i.Port.ID] = true
 		net := pipeline.Net.Key(n.Key)
 		out.Add(pipeline.RouteThis, pipeline.Match{net, pipeline.Remote.Is(0), pipeline.EthDst.MAC(i.Port.MAC), pipeline.IsIPv4},
-			pipeline.Router.Load(uint64(r.Key)), pipeline.Goto(pipeline.RouteSelf))
+			append(Enter(r, n), pipeline.Goto(pipeline.RouteSelf))...)
 		forward(pipeline.Forward, pipeline.L2Lookup, in, n, i.Port, out)
 	}
+	pathMTU(in, order, out)
 	for _, h := range v.Hops(r) {
 		n := nets[h.Via.Port.NetworkID]
 		if n == nil {
@@ -105,13 +120,44 @@ func router(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 			rule = pipeline.RouteVia.At(uint16(2 * h.Prefix.Bits()))
 			hop = pipeline.NextHop.Load(pipeline.AddrUint(h.NextHop))
 		}
-		to := []openflow.Action{pipeline.Net.Load(uint64(n.Key)), hop, pipeline.Goto(pipeline.Neighbour)}
+		to := []openflow.Action{pipeline.Net.Load(uint64(n.Key)), hop, pipeline.Goto(pipeline.PathMTU)}
 		if h.Via.External {
 			to = []openflow.Action{hop, pipeline.Goto(pipeline.Exit)}
 		}
 		out.Add(rule, pipeline.Match{in, pipeline.IsIPv4, pipeline.IPv4Dst.In(h.Prefix)}, to...)
 	}
 }
+
+// Enter has a router take a packet from a network.
+func Enter(r *model.Router, n *model.Network) []openflow.Action {
+	return []openflow.Action{pipeline.Router.Load(uint64(r.Key)), pipeline.InMTU.Load(uint64(mtu(n)))}
+}
+
+// mtu is a network's MTU as InMTU holds it.
+func mtu(n *model.Network) int { return min(max(n.MTU, 0), 0xffff) }
+
+// pathMTU has packets measured that may be larger than the next network carries: those from a network with a larger MTU.
+// Between networks with the same there is no such flow, and nothing in the datapath.
+func pathMTU(in pipeline.Term, nets []*model.Network, out *pipeline.Out) {
+	var sizes []int
+	for _, n := range nets {
+		if m := mtu(n); !slices.Contains(sizes, m) {
+			sizes = append(sizes, m)
+		}
+	}
+	for _, n := range nets {
+		m := mtu(n)
+		for _, larger := range sizes {
+			if m > 0 && larger > m && m+ethernetHeader <= 0xffff {
+				out.Add(pipeline.Measure, pipeline.Match{in, pipeline.Net.Key(n.Key), pipeline.IsIPv4, pipeline.InMTU.Is(uint64(larger))},
+					openflow.CheckPktLarger{Len: uint16(m + ethernetHeader), Dst: pipeline.TooBig.Sub()}, pipeline.Goto(pipeline.Neighbour))
+			}
+		}
+	}
+}
+
+// ethernetHeader is what Open vSwitch counts beside the IP packet, in bytes; a VLAN tag is not counted.
+const ethernetHeader = 14
 
 // forward sends a packet on by an interface. From here on it comes from this host and from no port: it may go back to where
 // it came from.

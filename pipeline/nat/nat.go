@@ -60,14 +60,6 @@ func New(localNetwork *pipeline.Kind, tunnel func(v model.View, n *model.Network
 	return k
 }
 
-// Host adds what every host has.
-func Host(sw pipeline.Switch, out *pipeline.Out) {
-	out.AddMeter(pipeline.BrInt, meter, sw.Settings.ARPPPS, sw.Settings.ARPBurst)
-}
-
-// meter limits what routers of a host punt of packets that came from elsewhere; no port has slot 0.
-var meter = pipeline.MeterID(0, pipeline.MeterARP)
-
 // nowhere is OFPP_NONE, as an in_port.
 const nowhere = 0xffff
 
@@ -80,9 +72,6 @@ func localRouter(v model.View, sw pipeline.Switch, r *model.Router, tunnel func(
 	}
 	out.For(model.Routers, r.Key)
 	in := pipeline.Router.Key(r.Key)
-	out.Add(pipeline.PuntRemote, pipeline.Match{in, pipeline.InPort.Is(0), pipeline.Punt.Is(uint64(pipeline.HandlerRouter))},
-		pipeline.Net.Load(0), pipeline.Punt.Load(0), pipeline.Router.Load(0), pipeline.NextHop.Load(0),
-		openflow.Controller{MaxLen: 0xffff, Reason: 1, UserData: string(pipeline.UserData(pipeline.HandlerRouter, gw.Key)), HasMeter: true, MeterID: meter})
 	seen := map[model.NetworkID]bool{}
 	for _, id := range v.InnerNetworks(r.ID) {
 		n, ok := v.Network(id)
@@ -93,7 +82,7 @@ func localRouter(v model.View, sw pipeline.Switch, r *model.Router, tunnel func(
 		to := pipeline.Match{pipeline.Net.Key(n.Key), pipeline.EthDst.MAC(r.GatewayMAC())}
 		if host == sw.Host {
 			out.Add(pipeline.RouteCentral, append(to, pipeline.Remote.Is(1), pipeline.IsIPv4),
-				pipeline.Router.Load(uint64(r.Key)), pipeline.Goto(pipeline.RouteSelf))
+				append(l3.Enter(r, n), pipeline.Goto(pipeline.RouteSelf))...)
 			continue
 		}
 		away(to, out)
@@ -103,7 +92,7 @@ func localRouter(v model.View, sw pipeline.Switch, r *model.Router, tunnel func(
 		out.Add(pipeline.ExitThere, pipeline.Match{in, pipeline.IsIPv4}, pipeline.EthDst.Load(r.GatewayMAC().Uint64()), pipeline.Goto(pipeline.L2Lookup))
 		return
 	}
-	out.Add(pipeline.ExitHere, pipeline.Match{in, pipeline.IsIPv4}, pipeline.Net.Load(uint64(ext.Key)), pipeline.Goto(pipeline.Neighbour))
+	out.Add(pipeline.ExitHere, pipeline.Match{in, pipeline.IsIPv4}, pipeline.Net.Load(uint64(ext.Key)), pipeline.Goto(pipeline.PathMTU))
 	var own netip.Addr
 	for _, f := range gw.FixedIPs {
 		if f.Address.Is4() {
@@ -139,7 +128,7 @@ func track(r *model.Router, next *pipeline.Table, commit bool, nat *openflow.NAT
 // from takes in what comes from the external network to a MAC of the router.
 func from(r *model.Router, ext *model.Network, mac model.MAC, out *pipeline.Out) {
 	net := pipeline.Net.Key(ext.Key)
-	out.Add(pipeline.RouteBack, pipeline.Match{net, pipeline.EthDst.MAC(mac), pipeline.IsIPv4}, pipeline.Router.Load(uint64(r.Key)), pipeline.Goto(pipeline.NATIn))
+	out.Add(pipeline.RouteBack, pipeline.Match{net, pipeline.EthDst.MAC(mac), pipeline.IsIPv4}, append(l3.Enter(r, ext), pipeline.Goto(pipeline.NATIn))...)
 	l3.Interface(net, mac, out)
 }
 
@@ -187,7 +176,7 @@ func floatingIP(v model.View, sw pipeline.Switch, f *model.FloatingIP, out *pipe
 	learnFrom(sw, ext, holder.MAC, out)
 	from(r, ext, holder.MAC, out)
 	src := pipeline.Match{in, pipeline.IsIPv4, pipeline.IPv4Src.Addr(f.FixedIP)}
-	out.Add(pipeline.FloatingHere, src, pipeline.Net.Load(uint64(ext.Key)), pipeline.Goto(pipeline.Neighbour))
+	out.Add(pipeline.FloatingHere, src, pipeline.Net.Load(uint64(ext.Key)), pipeline.Goto(pipeline.PathMTU))
 	out.For(model.Routers, r.Key) // whose zone it is
 	out.AddZone(r.Zone)
 	out.Add(pipeline.FloatingIn, pipeline.Match{in, pipeline.IsIPv4, pipeline.IPv4Dst.Addr(f.Address)},
