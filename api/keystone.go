@@ -26,6 +26,8 @@ type Keystone struct {
 	Client *http.Client
 	// CacheFor is how long a validated token is believed without asking again (default 1 minute).
 	CacheFor time.Duration
+	// Clock gives the time; nil: time.Now.
+	Clock func() time.Time
 
 	mu     sync.Mutex
 	own    string // our own token
@@ -51,7 +53,7 @@ func (k *Keystone) Authenticate(ctx context.Context, r *http.Request) (*Identity
 		return nil, nil
 	}
 	key := sha256.Sum256([]byte(token)) // the tokens themselves are not kept
-	now := time.Now()
+	now := k.now()
 	k.mu.Lock()
 	c, ok := k.cache[key]
 	k.mu.Unlock()
@@ -63,7 +65,11 @@ func (k *Keystone) Authenticate(ctx context.Context, r *http.Request) (*Identity
 		return nil, fail(http.StatusServiceUnavailable, "HTTPServiceUnavailable", "The identity service at %s does not answer: %v", k.URL, err)
 	}
 	til := now.Add(k.cacheFor())
-	if id != nil && expires.Before(til) {
+	switch {
+	case id == nil:
+	case !now.Before(expires): // keystone's clock is behind ours, or its grace for services' old tokens is meant
+		id = nil
+	case expires.Before(til):
 		til = expires
 	}
 	k.mu.Lock()
@@ -82,6 +88,13 @@ func (k *Keystone) Authenticate(ctx context.Context, r *http.Request) (*Identity
 	}
 	k.cache[key] = cachedToken{id, til}
 	return id, nil
+}
+
+func (k *Keystone) now() time.Time {
+	if k.Clock == nil {
+		return time.Now()
+	}
+	return k.Clock()
 }
 
 func (k *Keystone) cacheFor() time.Duration {
@@ -138,7 +151,7 @@ func (k *Keystone) ownToken(ctx context.Context, refused bool) (string, error) {
 	k.mu.Lock()
 	own, til := k.own, k.ownTil
 	k.mu.Unlock()
-	if !refused && own != "" && time.Now().Before(til) {
+	if !refused && own != "" && k.now().Before(til) {
 		return own, nil
 	}
 	domain := k.Domain

@@ -29,5 +29,12 @@ func TestOperatorIsForAdmins(t *testing.T) {
 		if w.Code != x.want {
 			t.Errorf("%s as %s: %d %s, want %d", x.from, x.role, w.Code, w.Body, x.want)
 		}
+		// The Networking API believes the same front and nobody else, whatever the headers say.
+		r.URL.Path = "/v2.0/networks"
+		w = httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if ok := x.from != "192.0.2.9:5"; ok && w.Code != 200 || !ok && w.Code != 401 {
+			t.Errorf("GET networks from %s as %s: %d %s", x.from, x.role, w.Code, w.Body)
+		}
 	}
 }

@@ -9,7 +9,7 @@ need=(
 	ovs-vswitchd:openvswitch-switch ovs-ofctl:openvswitch-common
 	busybox:busybox udhcpc:udhcpc dhclient:isc-dhcp-client
 	ip:iproute2 ethtool:ethtool ping:iputils-ping arping:iputils-arping tcpdump:tcpdump
-	openstack:python3-openstackclient neutron:python3-neutronclient
+	openstack:python3-openstackclient neutron:python3-neutronclient keystone-manage:python3-keystone
 	make:make git:git
 )
 for option in "$@"; do
