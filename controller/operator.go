@@ -202,7 +202,7 @@ func (c *Controller) Flows(ctx context.Context, host, bridge string) ([]opapi.Fl
 				return nil, fmt.Errorf("read flows of %s on host %s: %w", p.name, p.r.host, err)
 			}
 		}
-		for _, f := range want.Flows { // what is left of it
+		for _, f := range want.Flows.All() { // what is left of it
 			if of, err := f.Decode(); err == nil {
 				out = append(out, opapi.Flow{Host: string(p.r.host), Bridge: p.name, Text: of.String(), State: opapi.FlowMissing})
 			}
@@ -225,9 +225,9 @@ func describe(p place, want *derive.Desired, f *openflow.Flow) opapi.Flow {
 		} else {
 			have := session.Comparable(f)
 			x.State = opapi.FlowStale
-			if want.Flows[have.Key] == have {
+			if w, ok := want.Flows.Get(have.Key); ok && w == have {
 				x.State = opapi.FlowInstalled
-				delete(want.Flows, have.Key)
+				want.Flows.Delete(have.Key)
 			}
 		}
 	}

@@ -36,7 +36,7 @@ func main() {
 	h.AddBridge(pipeline.BrInt, "fail_mode=secure", "protocols=OpenFlow13")
 	h.VSCtl("set-controller", pipeline.BrInt, "unix:"+h.ControllerSocket(), "--", "set", "controller", pipeline.BrInt, "connection_mode=out-of-band", "max_backoff=1000")
 
-	want := &derive.Desired{Flows: map[pipeline.Key]pipeline.Flow{}, Groups: map[uint32]pipeline.Group{}, Meters: map[uint32]pipeline.Meter{}, Holds: map[pipeline.Hold]struct{}{}}
+	want := &derive.Desired{Groups: map[uint32]pipeline.Group{}, Meters: map[uint32]pipeline.Meter{}, Holds: map[pipeline.Hold]struct{}{}}
 	var text strings.Builder
 	d := derive.BridgeDelta{}
 	for i := range *n {
@@ -53,8 +53,9 @@ func main() {
 			t.Fatalf("%v", err)
 		}
 		pf := pipeline.Flow{Key: pipeline.Key{Table: f.Table, Priority: f.Priority, Match: string(f.Match.AppendOXM(nil))}, Actions: string(body), Cookie: pipeline.Cookie(f.Cookie)}
-		d.Set, want.Flows[pf.Key] = append(d.Set, pf), pf
+		d.Set = append(d.Set, pf)
 	}
+	want.Flows = derive.NewFlows(d.Set...)
 	file := filepath.Join(h.Dir(), "flows.txt")
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		t.Fatalf("%v", err)
@@ -94,7 +95,7 @@ func main() {
 		s.Close()
 		s = open()
 		start = time.Now()
-		have, err := s.Read(ctx)
+		have, err := s.Read(ctx, want.Flows)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}

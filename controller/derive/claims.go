@@ -1,33 +1,26 @@
 package derive
 
-// claims holds what units want of one kind of thing on one bridge (flows, groups, meters): a value per key.
+// claims holds what units want of one kind of thing on one bridge (groups, meters, zones): a value per key.
 // When two units claim one key the lower unit's value stands, whatever came first.
-type claims[K comparable, V any] struct {
-	same func(a, b V) bool
+type claims[K, V comparable] struct {
 	won  map[K]claim[V]
 	lost map[K][]claim[V] // further claims, rare
 	// before holds, of each key touched since the last take, the value that stood then; nil while nobody will take.
 	before map[K]standing[V]
 }
 
-type claim[V any] struct {
+type claim[V comparable] struct {
 	v V
 	u *unit
 }
 
-type standing[V any] struct {
+type standing[V comparable] struct {
 	v  V
 	ok bool
 }
 
 func newClaims[K, V comparable]() claims[K, V] {
-	return claims[K, V]{same: func(a, b V) bool { return a == b }, won: map[K]claim[V]{}, before: map[K]standing[V]{}}
-}
-
-// newClaimsByValue is for values that are pointed at, in the output of the units that claim them: with some ten
-// thousand flows a bridge a second copy of each is most of what the engine keeps.
-func newClaimsByValue[K, V comparable]() claims[K, *V] {
-	return claims[K, *V]{same: func(a, b *V) bool { return *a == *b }, won: map[K]claim[*V]{}, before: map[K]standing[*V]{}}
+	return claims[K, V]{won: map[K]claim[V]{}, before: map[K]standing[V]{}}
 }
 
 func (c *claims[K, V]) touch(k K) {
@@ -97,23 +90,20 @@ func (c *claims[K, V]) setLost(k K, l []claim[V]) {
 // quiet says that nobody takes what changes until the next take, which reports nothing.
 func (c *claims[K, V]) quiet() { c.before = nil }
 
-// take reports the keys whose standing value changed since the last take, and whether any had one before.
-func (c *claims[K, V]) take(set func(K, V), del func(K, V)) (replaced bool) {
+// take reports the keys whose standing value changed since the last take.
+func (c *claims[K, V]) take(set func(K, V), del func(K, V)) {
 	for k, b := range c.before {
 		w, ok := c.won[k]
 		switch {
-		case ok && (!b.ok || !c.same(b.v, w.v)):
+		case ok && (!b.ok || b.v != w.v):
 			set(k, w.v)
-			replaced = replaced || b.ok
 		case !ok && b.ok:
 			del(k, b.v)
-			replaced = true
 		}
 	}
 	if c.before == nil || len(c.before) > 1000 { // a map never shrinks, and clearing it costs what it once held
 		c.before = map[K]standing[V]{}
-		return replaced
+		return
 	}
 	clear(c.before)
-	return replaced
 }

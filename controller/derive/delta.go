@@ -1,8 +1,6 @@
 package derive
 
 import (
-	"slices"
-
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/pipeline"
 )
@@ -37,7 +35,7 @@ type BridgeDelta struct {
 
 // Desired is all that one bridge should hold.
 type Desired struct {
-	Flows  map[pipeline.Key]pipeline.Flow
+	Flows  *Flows
 	Groups map[uint32]pipeline.Group
 	Meters map[uint32]pipeline.Meter
 	Holds  map[pipeline.Hold]struct{}
@@ -50,8 +48,7 @@ func (e *Engine) take(rev int64) *Delta {
 	for k := range e.touched {
 		b := e.bridges[k]
 		x := BridgeDelta{Host: k.host, Bridge: k.bridge}
-		x.Replaces = b.flows.take(func(_ pipeline.Key, f *pipeline.Flow) { x.Set = append(x.Set, *f) },
-			func(_ pipeline.Key, f *pipeline.Flow) { x.Del = append(x.Del, *f) })
+		x.Replaces = b.flows.take(func(f *flow) { x.Set = append(x.Set, f.Flow) }, func(f *flow) { x.Del = append(x.Del, f.Flow) })
 		b.groups.take(func(_ uint32, g pipeline.Group) { x.SetGroups = append(x.SetGroups, g) },
 			func(id uint32, _ pipeline.Group) { x.DelGroups = append(x.DelGroups, id) })
 		b.meters.take(func(_ uint32, m pipeline.Meter) { x.SetMeters = append(x.SetMeters, m) },
@@ -59,11 +56,11 @@ func (e *Engine) take(rev int64) *Delta {
 		b.holds.take(func(pipeline.Hold, struct{}) {}, func(h pipeline.Hold, _ struct{}) { x.Forget = append(x.Forget, h) })
 		b.zones.take(func(_ uint16, z pipeline.Zone) { x.SetZones = append(x.SetZones, z) },
 			func(id uint16, _ pipeline.Zone) { x.DelZones = append(x.DelZones, id) })
-		x.Flows, x.Groups, x.Meters = len(b.flows.won), len(b.groups.won), len(b.meters.won)
+		x.Flows, x.Groups, x.Meters = b.flows.won.n, len(b.groups.won), len(b.meters.won)
 		if !x.Empty() {
 			d.Bridges = append(d.Bridges, x)
 		}
-		if len(b.flows.won)+len(b.groups.won)+len(b.meters.won)+len(b.holds.won)+len(b.zones.won) == 0 {
+		if b.flows.won.n+len(b.groups.won)+len(b.meters.won)+len(b.holds.won)+len(b.zones.won) == 0 {
 			delete(e.bridges, k)
 		}
 	}
@@ -76,17 +73,14 @@ func (d *BridgeDelta) Empty() bool {
 	return len(d.Set)+len(d.Del)+len(d.SetGroups)+len(d.DelGroups)+len(d.SetMeters)+len(d.DelMeters)+len(d.Forget)+len(d.SetZones)+len(d.DelZones) == 0
 }
 
-// Desired copies what is desired of a bridge. The strings are shared, so that the copy is small.
+// Desired copies what is desired of a bridge. The flows are shared, so that the copy is small.
 func (e *Engine) Desired(h model.HostName, name string) *Desired {
-	d := &Desired{map[pipeline.Key]pipeline.Flow{}, map[uint32]pipeline.Group{}, map[uint32]pipeline.Meter{}, map[pipeline.Hold]struct{}{}, map[uint16]pipeline.Zone{}}
+	d := &Desired{NewFlows(), map[uint32]pipeline.Group{}, map[uint32]pipeline.Meter{}, map[pipeline.Hold]struct{}{}, map[uint16]pipeline.Zone{}}
 	b := e.bridges[bridgeKey{h, name}]
 	if b == nil {
 		return d
 	}
-	d.Flows = make(map[pipeline.Key]pipeline.Flow, len(b.flows.won))
-	for k, c := range b.flows.won {
-		d.Flows[k] = *c.v
-	}
+	d.Flows = b.flows.won.clone()
 	for k, c := range b.groups.won {
 		d.Groups[k] = c.v
 	}
@@ -100,10 +94,4 @@ func (e *Engine) Desired(h model.HostName, name string) *Desired {
 		d.Zones[k] = c.v
 	}
 	return d
-}
-
-// sameOut reports whether two results put the same on a bridge.
-func sameOut(a, b *pipeline.Out) bool {
-	return slices.Equal(a.Flows, b.Flows) && slices.Equal(a.Groups, b.Groups) && slices.Equal(a.Meters, b.Meters) && slices.Equal(a.Holds, b.Holds) &&
-		slices.Equal(a.Zones, b.Zones)
 }

@@ -9,31 +9,6 @@ import (
 	"github.com/penstock/penstock/pipeline"
 )
 
-// unit is one memoised derivation.
-type unit struct {
-	id   pipeline.UnitID
-	out  pipeline.Out
-	deps map[dep]struct{}
-	// refs counts who needs it; at zero it is gone.
-	refs int
-	// hosts counts, for a shared unit, the needs that come from each host.
-	hosts map[model.HostName]int
-	// subs are its NeedEach subscriptions; their children are needed beside those in out.Units.
-	subs  []*subscription
-	dirty bool
-	dead  bool
-}
-
-func less(a, b *unit) bool {
-	if a.id.Kind.Order != b.id.Kind.Order {
-		return a.id.Kind.Order < b.id.Kind.Order
-	}
-	if a.id.Host != b.id.Host {
-		return a.id.Host < b.id.Host
-	}
-	return a.id.ID < b.id.ID
-}
-
 type indexKey struct {
 	index *model.Index
 	key   string
@@ -53,7 +28,7 @@ type bridgeKey struct {
 
 // bridge is what is desired of one bridge.
 type bridge struct {
-	flows  claims[pipeline.Key, *pipeline.Flow]
+	flows  flowClaims
 	groups claims[uint32, pipeline.Group]
 	meters claims[uint32, pipeline.Meter]
 	holds  claims[pipeline.Hold, struct{}]
@@ -76,15 +51,16 @@ type Engine struct {
 	settings pipeline.Settings
 	src      model.Source
 	units    map[pipeline.UnitID]*unit
-	readers  map[dep]map[*unit]struct{}
-	prefixes map[*model.Index]int // units that read which keys an index has
-	each     map[indexKey]map[*subscription]struct{}
+	reads    map[space]*nodes
+	each     map[indexKey][]*subscription
+	names    []string // of bridges, by flow.bridge
 	bridges  map[bridgeKey]*bridge
 	touched  map[bridgeKey]struct{}
 	// queue holds the dirty units by order; none is dirty below low.
 	queue     [256][]*unit
 	low       int
 	rec       recorder
+	pack      packer
 	derived   uint64
 	conflicts uint64
 	loading   bool // in Load
@@ -95,10 +71,11 @@ type Engine struct {
 func New(root *pipeline.Kind, settings pipeline.Settings, empty model.Source) *Engine {
 	e := &Engine{
 		settings: settings, src: empty,
-		units: map[pipeline.UnitID]*unit{}, readers: map[dep]map[*unit]struct{}{}, prefixes: map[*model.Index]int{},
-		each: map[indexKey]map[*subscription]struct{}{}, bridges: map[bridgeKey]*bridge{}, touched: map[bridgeKey]struct{}{},
+		units: map[pipeline.UnitID]*unit{}, reads: map[space]*nodes{}, each: map[indexKey][]*subscription{},
+		bridges: map[bridgeKey]*bridge{}, touched: map[bridgeKey]struct{}{},
 		errs: map[*unit]error{},
 	}
+	e.rec.e = e
 	e.need(pipeline.UnitID{Kind: root}, nil, 1)
 	e.drain()
 	return e
@@ -111,12 +88,13 @@ func (e *Engine) Apply(src model.Source, changes []model.Change) *Delta {
 	e.src = src
 	var keys []keyChange
 	for _, c := range changes {
-		e.touch(dep{table: c.Table, key: c.ID()})
+		e.touch(space{table: c.Table}, c.ID())
 		keys = keyChanges(c, keys[:0])
 		for _, k := range keys {
-			e.touch(dep{index: k.index, key: k.key})
-			if (k.old == nil) != (k.new == nil) && e.prefixes[k.index] > 0 && has(before, k.index, k.key) != has(src, k.index, k.key) {
-				prefixes(k.key, func(p string) { e.touch(dep{index: k.index, key: p, prefix: true}) })
+			e.touch(space{index: k.index}, k.key)
+			below := space{index: k.index, prefix: true}
+			if (k.old == nil) != (k.new == nil) && e.reads[below].any() && has(before, k.index, k.key) != has(src, k.index, k.key) {
+				prefixes(k.key, func(p string) { e.touch(below, p) })
 			}
 			e.resubscribe(k)
 		}
@@ -135,9 +113,15 @@ func (e *Engine) Load(src model.Source, changes []model.Change) *Delta {
 }
 
 // touch marks the readers of a thing dirty.
-func (e *Engine) touch(d dep) {
-	for u := range e.readers[d] {
-		e.mark(u)
+func (e *Engine) touch(s space, key string) {
+	in := e.reads[s]
+	if in == nil {
+		return
+	}
+	if n := in.of[key]; n != nil {
+		for _, u := range n.readers {
+			e.mark(u)
+		}
 	}
 }
 
@@ -152,7 +136,10 @@ func (e *Engine) mark(u *unit) {
 
 // resubscribe brings the children of NeedEach subscriptions up to date with one index key's change.
 func (e *Engine) resubscribe(k keyChange) {
-	for s := range e.each[indexKey{k.index, k.key}] {
+	for _, s := range slices.Clone(e.each[indexKey{k.index, k.key}]) {
+		if s.children == nil { // ended meanwhile
+			continue
+		}
 		var oldID, newID pipeline.UnitID
 		if k.old != nil {
 			oldID = s.each.Unit(k.old)
@@ -192,13 +179,10 @@ func (e *Engine) need(id pipeline.UnitID, parent *unit, n int) *unit {
 	u := e.units[id]
 	if u == nil {
 		u = &unit{id: id}
-		if id.Kind.Shared {
-			u.hosts = map[model.HostName]int{}
-		}
 		e.units[id] = u
 		e.mark(u)
 	}
-	u.refs += n
+	u.refs += int32(n)
 	if id.Kind.Shared && parent != nil {
 		e.eachHost(parent, func(h model.HostName) { e.interest(u, h, n) })
 	}
@@ -209,7 +193,7 @@ func (e *Engine) unneed(u, parent *unit, n int) {
 	if u.id.Kind.Shared && parent != nil {
 		e.eachHost(parent, func(h model.HostName) { e.interest(u, h, -n) })
 	}
-	if u.refs -= n; u.refs == 0 {
+	if u.refs -= int32(n); u.refs == 0 {
 		e.remove(u)
 	}
 }
@@ -220,32 +204,29 @@ func (e *Engine) eachHost(u *unit, f func(model.HostName)) {
 		f(u.id.Host)
 		return
 	}
-	for h := range u.hosts {
-		f(h)
+	for _, h := range slices.Clone(u.hosts) { // f may change them, where units need each other
+		f(h.host)
 	}
 }
 
 // interest changes how many needs of a shared unit come from a host, and with the first and the last puts its
 // flows on that host or takes them away; the units it needs follow.
 func (e *Engine) interest(u *unit, h model.HostName, n int) {
-	was := u.hosts[h]
-	if u.hosts[h] = was + n; was+n == 0 {
-		delete(u.hosts, h)
-	}
+	was := u.count(h, n)
 	if (was == 0) == (was+n == 0) {
 		return
 	}
 	if was == 0 {
-		e.place(u, &u.out, h)
+		e.place(u, u.flows, u.more, h)
 	} else {
-		e.displace(u, &u.out, h)
+		e.displace(u, u.flows, u.more, h)
 	}
 	sign := 1
 	if was != 0 {
 		sign = -1
 	}
-	for _, id := range u.out.Units {
-		if c := e.units[id]; c != nil && id.Kind.Shared {
+	for _, c := range u.needs {
+		if c.id.Kind.Shared {
 			e.interest(c, h, sign)
 		}
 	}
@@ -279,38 +260,51 @@ func (e *Engine) drain() {
 
 // derive runs a unit's function and replaces what it made before.
 func (e *Engine) derive(u *unit) {
-	e.rec = recorder{e.src, map[dep]struct{}{}}
+	e.derived++
+	e.rec.Source, e.rec.run, e.rec.read = e.src, e.derived, e.rec.read[:0]
 	var out pipeline.Out
 	e.run(u, &out)
-	e.derived++
-	e.setDeps(u, e.rec.deps)
-	old := u.out
+	e.setDeps(u)
+	old := u.needs
 	// What is needed now comes before what is not needed any more goes, so that what both need is not made anew.
-	for _, id := range out.Units {
-		e.need(id, u, 1)
-	}
-	for _, id := range old.Units {
-		if c := e.units[id]; c != nil {
-			e.unneed(c, u, 1)
+	u.needs = nil
+	if len(out.Units) > 0 {
+		u.needs = make([]*unit, len(out.Units))
+		for i, id := range out.Units {
+			u.needs[i] = e.need(id, u, 1)
 		}
 	}
-	out.Seal()
-	if sameOut(&old, &out) {
-		out.Flows = old.Flows // the claims point there
-	} else {
-		out.Flows = slices.Clone(out.Flows) // without the room to grow
-		e.eachHost(u, func(h model.HostName) {
-			e.displace(u, &old, h)
-			e.place(u, &out, h)
-		})
+	for _, c := range old {
+		e.unneed(c, u, 1)
 	}
-	u.out = out
+	if m := moreOf(&out); !e.equalFlows(u.flows, out.Flows) || !u.more.equal(m) {
+		flows := e.pack.flows(u, out.Flows, e.number)
+		e.eachHost(u, func(h model.HostName) {
+			e.displace(u, u.flows, u.more, h)
+			e.place(u, flows, m, h)
+		})
+		u.flows, u.more = flows, m
+	}
 	e.setEaches(u, out.Eaches)
 	if len(out.Errs) > 0 {
 		e.errs[u] = out.Errs[0]
 	} else {
 		delete(e.errs, u)
 	}
+}
+
+// number is a bridge's in flow.bridge. A host has the same few bridges as the others.
+func (e *Engine) number(bridge string) uint16 {
+	i := slices.Index(e.names, bridge)
+	if i < 0 {
+		i = len(e.names)
+		e.names = append(e.names, bridge)
+	}
+	return uint16(i)
+}
+
+func (e *Engine) equalFlows(have []flow, out []pipeline.BridgeFlow) bool {
+	return slices.EqualFunc(have, out, func(f flow, o pipeline.BridgeFlow) bool { return f.Flow == o.Flow && e.names[f.bridge] == o.Bridge })
 }
 
 // run fences a derive function: a panic costs that unit its flows and is shown, and nothing else.
@@ -323,35 +317,25 @@ func (e *Engine) run(u *unit, out *pipeline.Out) {
 	u.id.Kind.Derive(model.NewView(&e.rec), pipeline.Switch{Host: u.id.Host, Settings: &e.settings}, u.id.ID, out)
 }
 
-func (e *Engine) setDeps(u *unit, deps map[dep]struct{}) {
-	for d := range u.deps {
-		if _, keep := deps[d]; keep {
-			continue
-		}
-		if r := e.readers[d]; r != nil {
-			if delete(r, u); len(r) == 0 {
-				delete(e.readers, d)
-			}
-		}
-		if d.prefix {
-			e.prefixes[d.index]--
+// setDeps replaces what a unit is known to read by what the recorder noted.
+func (e *Engine) setDeps(u *unit) {
+	run := e.rec.run
+	for _, n := range u.deps {
+		n.had = run
+	}
+	for _, n := range e.rec.read {
+		if n.had != run {
+			n.add(u)
 		}
 	}
-	for d := range deps {
-		if _, had := u.deps[d]; had {
-			continue
-		}
-		r := e.readers[d]
-		if r == nil {
-			r = map[*unit]struct{}{}
-			e.readers[d] = r
-		}
-		r[u] = struct{}{}
-		if d.prefix {
-			e.prefixes[d.index]++
+	for _, n := range u.deps {
+		if n.seen != run {
+			n.remove(u)
 		}
 	}
-	u.deps = deps
+	if !slices.Equal(u.deps, e.rec.read) {
+		u.deps = slices.Clone(e.rec.read)
+	}
 }
 
 // setEaches replaces a unit's subscriptions. Those that did not change keep their children.
@@ -367,10 +351,7 @@ func (e *Engine) setEaches(u *unit, now []pipeline.Each) {
 		s := &subscription{u: u, each: n, children: map[*unit]int{}}
 		u.subs = append(u.subs, s)
 		k := indexKey{n.Index, n.Key}
-		if e.each[k] == nil {
-			e.each[k] = map[*subscription]struct{}{}
-		}
-		e.each[k][s] = struct{}{}
+		e.each[k] = append(e.each[k], s)
 		for _, o := range e.src.List(n.Index, n.Key) {
 			e.addChild(s, n.Unit(o))
 		}
@@ -382,8 +363,11 @@ func (e *Engine) setEaches(u *unit, now []pipeline.Each) {
 func (e *Engine) endSubscriptions(subs []*subscription) {
 	for _, s := range subs {
 		k := indexKey{s.each.Index, s.each.Key}
-		if delete(e.each[k], s); len(e.each[k]) == 0 {
+		if l := e.each[k]; len(l) == 1 {
 			delete(e.each, k)
+		} else {
+			i := slices.Index(l, s)
+			e.each[k] = slices.Delete(l, i, i+1)
 		}
 		for c, n := range s.children {
 			e.unneed(c, s.u, n)
@@ -397,15 +381,15 @@ func (e *Engine) remove(u *unit) {
 	u.dead = true
 	delete(e.units, u.id)
 	delete(e.errs, u)
-	e.setDeps(u, nil)
-	e.eachHost(u, func(h model.HostName) { e.displace(u, &u.out, h) })
-	for _, id := range u.out.Units {
-		if c := e.units[id]; c != nil {
-			e.unneed(c, u, 1)
-		}
+	for _, n := range u.deps {
+		n.remove(u)
+	}
+	e.eachHost(u, func(h model.HostName) { e.displace(u, u.flows, u.more, h) })
+	for _, c := range u.needs {
+		e.unneed(c, u, 1)
 	}
 	e.endSubscriptions(u.subs)
-	u.subs = nil
+	u.flows, u.more, u.deps, u.needs, u.subs = nil, nil, nil, nil, nil
 }
 
 func (e *Engine) bridge(h model.HostName, name string) *bridge {
@@ -413,7 +397,7 @@ func (e *Engine) bridge(h model.HostName, name string) *bridge {
 	e.touched[k] = struct{}{}
 	b := e.bridges[k]
 	if b == nil {
-		b = &bridge{newClaimsByValue[pipeline.Key, pipeline.Flow](), newClaims[uint32, pipeline.Group](),
+		b = &bridge{newFlowClaims(), newClaims[uint32, pipeline.Group](),
 			newClaims[uint32, pipeline.Meter](), newClaims[pipeline.Hold, struct{}](), newClaims[uint16, pipeline.Zone]()}
 		e.bridges[k] = b
 		if e.loading {
@@ -427,41 +411,51 @@ func (e *Engine) bridge(h model.HostName, name string) *bridge {
 	return b
 }
 
-func (e *Engine) place(u *unit, out *pipeline.Out, h model.HostName) {
-	for i := range out.Flows {
-		f := &out.Flows[i]
-		if e.bridge(h, f.Bridge).flows.add(f.Key, &f.Flow, u) {
+func (e *Engine) place(u *unit, flows []flow, m *more, h model.HostName) {
+	var b *bridge // the last one's
+	for i := range flows {
+		f := &flows[i]
+		if i == 0 || f.bridge != flows[i-1].bridge {
+			b = e.bridge(h, e.names[f.bridge])
+		}
+		if b.flows.add(f) {
 			e.conflicts++
 		}
 	}
-	for i := range out.Groups {
-		e.bridge(h, out.Groups[i].Bridge).groups.add(out.Groups[i].ID, out.Groups[i].Group, u)
+	if m == nil {
+		return
 	}
-	for i := range out.Meters {
-		e.bridge(h, out.Meters[i].Bridge).meters.add(out.Meters[i].ID, out.Meters[i].Meter, u)
+	for i := range m.groups {
+		e.bridge(h, m.groups[i].Bridge).groups.add(m.groups[i].ID, m.groups[i].Group, u)
 	}
-	for _, x := range out.Holds {
+	for i := range m.meters {
+		e.bridge(h, m.meters[i].Bridge).meters.add(m.meters[i].ID, m.meters[i].Meter, u)
+	}
+	for _, x := range m.holds {
 		e.bridge(h, x.Bridge).holds.add(x, struct{}{}, u)
 	}
-	for _, z := range out.Zones {
+	for _, z := range m.zones {
 		e.bridge(h, pipeline.BrInt).zones.add(z.ID, z, u)
 	}
 }
 
-func (e *Engine) displace(u *unit, out *pipeline.Out, h model.HostName) {
-	for i := range out.Flows {
-		e.bridge(h, out.Flows[i].Bridge).flows.remove(out.Flows[i].Key, u)
+func (e *Engine) displace(u *unit, flows []flow, m *more, h model.HostName) {
+	for i := range flows {
+		e.bridge(h, e.names[flows[i].bridge]).flows.remove(&flows[i])
 	}
-	for i := range out.Groups {
-		e.bridge(h, out.Groups[i].Bridge).groups.remove(out.Groups[i].ID, u)
+	if m == nil {
+		return
 	}
-	for i := range out.Meters {
-		e.bridge(h, out.Meters[i].Bridge).meters.remove(out.Meters[i].ID, u)
+	for i := range m.groups {
+		e.bridge(h, m.groups[i].Bridge).groups.remove(m.groups[i].ID, u)
 	}
-	for _, x := range out.Holds {
+	for i := range m.meters {
+		e.bridge(h, m.meters[i].Bridge).meters.remove(m.meters[i].ID, u)
+	}
+	for _, x := range m.holds {
 		e.bridge(h, x.Bridge).holds.remove(x, u)
 	}
-	for _, z := range out.Zones {
+	for _, z := range m.zones {
 		e.bridge(h, pipeline.BrInt).zones.remove(z.ID, u)
 	}
 }
@@ -478,7 +472,7 @@ func (e *Engine) Stats() Stats {
 // Counts gives the units alive and the flows desired on all bridges.
 func (e *Engine) Counts() (units, flows int) {
 	for _, b := range e.bridges {
-		flows += len(b.flows.won)
+		flows += b.flows.won.n
 	}
 	return len(e.units), flows
 }
@@ -486,7 +480,7 @@ func (e *Engine) Counts() (units, flows int) {
 // Owner finds the unit whose flow stands under a key of a bridge.
 func (e *Engine) Owner(h model.HostName, bridge string, k pipeline.Key) (pipeline.UnitID, bool) {
 	if b := e.bridges[bridgeKey{h, bridge}]; b != nil {
-		if w, ok := b.flows.won[k]; ok {
+		if w := b.flows.won.get(&k); w != nil {
 			return w.u.id, true
 		}
 	}
@@ -529,9 +523,9 @@ func (e *Engine) Bridges(h model.HostName) []string {
 func (e *Engine) FlowsOf(id pipeline.UnitID, bridge string) []pipeline.Key {
 	var out []pipeline.Key
 	if u := e.units[id]; u != nil {
-		for i := range u.out.Flows {
-			if u.out.Flows[i].Bridge == bridge {
-				out = append(out, u.out.Flows[i].Key)
+		for i := range u.flows {
+			if e.names[u.flows[i].bridge] == bridge {
+				out = append(out, u.flows[i].Key)
 			}
 		}
 	}
@@ -547,8 +541,8 @@ func (e *Engine) Needed(k *pipeline.Kind, h model.HostName) map[string][]pipelin
 		}
 	}
 	for _, u := range e.units {
-		for _, child := range u.out.Units {
-			note(child, u)
+		for _, child := range u.needs {
+			note(child.id, u)
 		}
 		for _, s := range u.subs {
 			for child := range s.children {

@@ -20,7 +20,7 @@ import (
 // Session is one bridge's connection as rollout uses it.
 type Session interface {
 	// Read gives what the bridge holds.
-	Read(ctx context.Context) (*session.Installed, error)
+	Read(ctx context.Context, known *derive.Flows) (*session.Installed, error)
 	// Apply sends a change and waits for its barrier. A *session.Rejected error names what the switch refused,
 	// nothing of the change being done then; any other error ends the session.
 	Apply(ctx context.Context, c *session.Change) error
@@ -334,7 +334,11 @@ func (h *Host) sync(ctx context.Context, name string) (told []chan struct{}) {
 	}
 	tctx, cancel := context.WithTimeout(ctx, 2*h.cfg.Timeout)
 	defer cancel()
-	have, err := s.Read(tctx)
+	var known *derive.Flows // what is read and desired is kept once
+	if err := h.cfg.Engine.Desired(ctx, h.cfg.Host, name, func(d *derive.Desired, _ int64) { known = d.Flows }); err != nil {
+		return nil // the engine is stopping
+	}
+	have, err := s.Read(tctx, known)
 	if err != nil {
 		h.fail(name, s, fmt.Errorf("read flows back: %w", err))
 		return nil
@@ -373,12 +377,12 @@ func (h *Host) sync(ctx context.Context, name string) (told []chan struct{}) {
 		log = h.cfg.Logger.Info
 	}
 	log("read bridge back", zap.String("host", string(h.cfg.Host)), zap.String("bridge", name),
-		zap.Int("flows", len(have.Flows)), zap.Int("foreign", have.Foreign), zap.Int("to_set", len(diff.Set)),
+		zap.Int("flows", have.Flows.Len()), zap.Int("foreign", have.Foreign), zap.Int("to_set", len(diff.Set)),
 		zap.Int("to_delete", len(diff.Del)), zap.Int("drifted", drift))
 	diff.Then(b.change)
 	b.change, b.synced, b.due = diff, true, h.later()
 	b.status.Foreign = have.Foreign
-	b.total = [3]int{len(want.Flows), len(want.Groups), len(want.Meters)}
+	b.total = [3]int{want.Flows.Len(), len(want.Groups), len(want.Meters)}
 	if b.change.Empty() {
 		b.settle()
 	}

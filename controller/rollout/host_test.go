@@ -66,7 +66,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 func (w *world) Desired(_ context.Context, _ model.HostName, bridge string, f func(*derive.Desired, int64)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	f(&derive.Desired{Flows: maps.Clone(w.want[bridge])}, w.rev)
+	f(&derive.Desired{Flows: derive.NewFlows(slices.Collect(maps.Values(w.want[bridge]))...)}, w.rev)
 	return nil
 }
 
@@ -95,14 +95,14 @@ type link struct {
 	closed bool
 }
 
-func (l *link) Read(context.Context) (*session.Installed, error) {
+func (l *link) Read(context.Context, *derive.Flows) (*session.Installed, error) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
 	l.w.reads++
 	if l.closed {
 		return nil, errors.New("closed")
 	}
-	return &session.Installed{Flows: maps.Clone(l.w.has[l.bridge])}, nil
+	return &session.Installed{Flows: derive.NewFlows(slices.Collect(maps.Values(l.w.has[l.bridge]))...)}, nil
 }
 
 func (l *link) Apply(_ context.Context, c *session.Change) error {

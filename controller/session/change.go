@@ -99,8 +99,8 @@ func (c *Change) Removals() *Change {
 
 // Installed is what a bridge holds, as read back.
 type Installed struct {
-	Flows   map[pipeline.Key]pipeline.Flow // ours, those of Learned tables excepted
-	Learned []pipeline.Hold                // the distinct (table, cookie) of learned facts
+	Flows   *derive.Flows   // ours, those of Learned tables excepted
+	Learned []pipeline.Hold // the distinct (table, cookie) of learned facts
 	Groups  map[uint32]pipeline.Group
 	Meters  map[uint32]pipeline.Meter
 	Zones   map[uint16]pipeline.Zone // conntrack zones that our flows name, with the flows' object
@@ -119,13 +119,13 @@ type Installed struct {
 func Diff(want *derive.Desired, have *Installed, shared bool) *Change {
 	c := NewChange()
 	c.Replaces = true // it may, and nobody waits for it
-	for k, f := range want.Flows {
-		if h, ok := have.Flows[k]; !ok || h != f {
+	for k, f := range want.Flows.All() {
+		if h, ok := have.Flows.Get(k); !ok || h != f {
 			c.Set[k] = f
 		}
 	}
-	for k, f := range have.Flows {
-		if _, ok := want.Flows[k]; !ok {
+	for k, f := range have.Flows.All() {
+		if _, ok := want.Flows.Get(k); !ok {
 			c.Del[k] = f
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,7 +50,7 @@ func (x *content) equal(y *content) bool {
 }
 
 func (x *content) installed() *Installed {
-	return &Installed{Flows: x.flows, Groups: x.groups, Meters: x.meters}
+	return &Installed{Flows: derive.NewFlows(slices.Collect(maps.Values(x.flows))...), Groups: x.groups, Meters: x.meters}
 }
 
 // random is a random delta.
@@ -138,7 +139,7 @@ func TestDiff(t *testing.T) {
 				x.apply(c)
 			}
 		}
-		d := &derive.Desired{Flows: want.flows, Groups: want.groups, Meters: want.meters}
+		d := &derive.Desired{Flows: derive.NewFlows(slices.Collect(maps.Values(want.flows))...), Groups: want.groups, Meters: want.meters}
 		c := Diff(d, have.installed(), false)
 		have.apply(c)
 		if !have.equal(want) {

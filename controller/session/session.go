@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/penstock/penstock/controller/derive"
 	"github.com/penstock/penstock/openflow"
 	"github.com/penstock/penstock/pipeline"
 )
@@ -82,12 +83,12 @@ func (s *Session) Flows(ctx context.Context, req openflow.FlowRequest, f func(*o
 	return nil
 }
 
-// Read reads the bridge back.
-func (s *Session) Read(ctx context.Context) (*Installed, error) {
-	in := &Installed{Flows: map[pipeline.Key]pipeline.Flow{}, Groups: map[uint32]pipeline.Group{}, Meters: map[uint32]pipeline.Meter{},
+// Read reads the bridge back. Flows that are among the known ones, which may be nil, are shared with them.
+func (s *Session) Read(ctx context.Context, known *derive.Flows) (*Installed, error) {
+	in := &Installed{Flows: derive.NewFlows(), Groups: map[uint32]pipeline.Group{}, Meters: map[uint32]pipeline.Meter{},
 		Zones: map[uint16]pipeline.Zone{}, Kept: map[uint32]struct{}{}, KeptMeters: map[uint32]struct{}{}}
 	learned := map[pipeline.Hold]struct{}{}
-	var buf []byte
+	var match, acts []byte
 	err := s.Flows(ctx, openflow.FlowRequest{Table: openflow.AllTables}, func(f *openflow.Flow) {
 		c := pipeline.Cookie(f.Cookie)
 		if !c.Ours() {
@@ -99,9 +100,8 @@ func (s *Session) Read(ctx context.Context) (*Installed, error) {
 			learned[pipeline.Hold{Bridge: s.bridge, Table: f.Table, Cookie: c}] = struct{}{}
 			return
 		}
-		var pf pipeline.Flow
-		pf, buf = comparable(f, buf)
-		in.Flows[pf.Key] = pf
+		match, acts = wire(f, match, acts)
+		in.Flows.Put(f.Table, f.Priority, match, acts, c, known)
 		for _, a := range f.Actions {
 			if ct, ok := a.(openflow.CT); ok && ct.ZoneField.Field == nil && ct.Zone != 0 {
 				in.Zones[ct.Zone] = pipeline.Zone{ID: ct.Zone, Owner: pipeline.ZoneOwner(c)}
@@ -146,25 +146,22 @@ func (s *Session) Read(ctx context.Context) (*Installed, error) {
 	return in, nil
 }
 
-// comparable gives a flow that was read in the form of one that is desired. What no flow of ours has makes it differ
-// from all that can be desired, so that it is replaced.
-func comparable(f *openflow.Flow, buf []byte) (pipeline.Flow, []byte) {
-	pf := pipeline.Flow{Cookie: pipeline.Cookie(f.Cookie)}
-	buf = f.Match.AppendOXM(buf[:0])
-	pf.Key = pipeline.Key{Table: f.Table, Priority: f.Priority, Match: string(buf)}
+// wire gives the match and the actions of a flow that was read as one that is desired has them, in buffers that are
+// used again. What no flow of ours has makes it differ from all that can be desired, so that it is replaced.
+func wire(f *openflow.Flow, match, acts []byte) ([]byte, []byte) {
+	match = f.Match.AppendOXM(match[:0])
 	var err error
-	if buf, err = openflow.AppendInstructions(buf[:0], f.Actions); err != nil || f.IdleTimeout != 0 || f.HardTimeout != 0 || f.Flags != 0 {
-		buf = append(buf[:0], 0xff)
+	if acts, err = openflow.AppendInstructions(acts[:0], f.Actions); err != nil || f.IdleTimeout != 0 || f.HardTimeout != 0 || f.Flags != 0 {
+		acts = append(acts[:0], 0xff)
 	}
-	pf.Actions = string(buf)
-	return pf, buf
+	return match, acts
 }
 
 // Comparable gives a flow that was read in the form of one that is desired; it equals the desired flow if and only if
 // the switch holds just that.
 func Comparable(f *openflow.Flow) pipeline.Flow {
-	pf, _ := comparable(f, nil)
-	return pf
+	match, acts := wire(f, nil, nil)
+	return pipeline.Flow{Key: pipeline.Key{Table: f.Table, Priority: f.Priority, Match: string(match)}, Actions: string(acts), Cookie: pipeline.Cookie(f.Cookie)}
 }
 
 // uses notes the groups and meters that actions use.

@@ -103,8 +103,8 @@ func TestApplyPartly(t *testing.T) {
 	if err := s.Apply(ctx, c()); !errors.Is(err, session.ErrPartly) || sw.Stats().Flows != 1 {
 		t.Errorf("%v, %+v", err, sw.Stats())
 	}
-	in, err := s.Read(ctx)
-	if err != nil || len(in.Flows)+in.Foreign != 1 {
+	in, err := s.Read(ctx, nil)
+	if err != nil || in.Flows.Len()+in.Foreign != 1 {
 		t.Errorf("%+v %v", in, err)
 	}
 	before := sw.Stats()

@@ -26,12 +26,14 @@ func TestZones(t *testing.T) {
 		return pipeline.Flow{Key: pipeline.Key{Table: 16, Priority: 100, Match: string(of.Match.AppendOXM(nil))}, Actions: string(acts), Cookie: pipeline.MakeCookie(pipeline.TrackOut.Num, 3, key)}
 	}
 	want := func(zones map[uint16]uint32) *derive.Desired {
-		d := &derive.Desired{Flows: map[pipeline.Key]pipeline.Flow{}, Zones: map[uint16]pipeline.Zone{}}
+		d := &derive.Desired{Zones: map[uint16]pipeline.Zone{}}
+		var flows []pipeline.Flow
 		for z, key := range zones {
 			f := flow(key, z)
-			d.Flows[f.Key] = f
+			flows = append(flows, f)
 			d.Zones[z] = pipeline.Zone{ID: z, Owner: pipeline.ZoneOwner(f.Cookie)}
 		}
+		d.Flows = derive.NewFlows(flows...)
 		return d
 	}
 	for _, x := range []struct {
@@ -44,7 +46,7 @@ func TestZones(t *testing.T) {
 		{"another port has a zone", map[uint16]uint32{1: 1, 2: 3}, []uint16{2}, nil},
 		{"a port goes", map[uint16]uint32{2: 3}, nil, []uint16{1}},
 	} {
-		have, err := s.Read(ctx)
+		have, err := s.Read(ctx, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

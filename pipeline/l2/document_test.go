@@ -2,6 +2,7 @@ package l2_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"strconv"
@@ -91,7 +92,7 @@ func examples(t *testing.T) map[uint16]string {
 		changes = append(append(changes, hostRow(i)), bind(uint32(i), "n1", model.HostName(fmt.Sprintf("h%d", i)))...)
 	}
 	e.apply(changes...)
-	for _, f := range sorted(e.Desired("h1", pipeline.BrTun).Flows) {
+	for _, f := range sorted(maps.Collect(e.Desired("h1", pipeline.BrTun).Flows.All())) {
 		note(flowLine(w, &f))
 	}
 	// A network with more members on a host than one pass copies to.
@@ -104,7 +105,7 @@ func examples(t *testing.T) map[uint16]string {
 	}
 	big.apply(changes...)
 	checkFlows(t, big)
-	for _, f := range sorted(big.Desired("h1", pipeline.BrInt).Flows) {
+	for _, f := range sorted(maps.Collect(big.Desired("h1", pipeline.BrInt).Flows.All())) {
 		note(flowLine(w, &f))
 	}
 	return ex

@@ -153,7 +153,7 @@ func checkFlows(t testing.TB, e *engine) {
 	t.Helper()
 	for _, h := range e.hosts() {
 		for _, br := range e.Bridges(h) {
-			for _, f := range e.Desired(h, br).Flows {
+			for _, f := range e.Desired(h, br).Flows.All() {
 				if err := pipeline.CheckFlow(roleOf(br), &f); err != nil {
 					t.Errorf("%s/%s: %v", h, br, err)
 				}

@@ -85,7 +85,7 @@ func TestReplicationIsSplit(t *testing.T) {
 	e.apply(changes...)
 	checkFlows(t, &engine{Engine: e.Engine, snap: firstHost(e)})
 	places, largest := 0, 0
-	for _, f := range e.Desired("h1", pipeline.BrTun).Flows {
+	for _, f := range e.Desired("h1", pipeline.BrTun).Flows.All() {
 		if r := f.Cookie.Rule(); r == pipeline.TunSome.Num || r == pipeline.TunAll.Num {
 			largest = max(largest, len(f.Actions))
 			if r == pipeline.TunSome.Num {
@@ -131,7 +131,7 @@ func TestManyNetworks(t *testing.T) {
 		t.Fatalf("%d conflicts, errors %v", s.Conflicts, s.Errors)
 	}
 	in := map[string]bool{}
-	for _, f := range e.Desired("h1", pipeline.BrInt).Flows {
+	for _, f := range e.Desired("h1", pipeline.BrInt).Flows.All() {
 		if f.Cookie.Rule() == pipeline.FromCarrier.Num {
 			in[f.Match] = true
 		}

@@ -317,7 +317,7 @@ func (e *engine) render(w *world) map[string][]string {
 		for _, br := range e.Bridges(h) {
 			d := e.Desired(h, br)
 			at := string(h) + "/" + br
-			for _, f := range sorted(d.Flows) {
+			for _, f := range sorted(maps.Collect(d.Flows.All())) {
 				out[at] = append(out[at], flowLine(w, &f))
 			}
 			for _, id := range slices.Sorted(maps.Keys(d.Groups)) {
@@ -379,8 +379,8 @@ func same(t testing.TB, what string, a, b *engine) {
 	for _, h := range slices.Compact(slices.Sorted(slices.Values(append(a.hosts(), b.hosts()...)))) {
 		for _, br := range slices.Compact(slices.Sorted(slices.Values(append(a.Bridges(h), b.Bridges(h)...)))) {
 			x, y := a.Desired(h, br), b.Desired(h, br)
-			if !maps.Equal(x.Flows, y.Flows) || !maps.Equal(x.Groups, y.Groups) || !maps.Equal(x.Meters, y.Meters) || !maps.Equal(x.Holds, y.Holds) || !maps.Equal(x.Zones, y.Zones) {
-				t.Errorf("%s: %s/%s differs: %d and %d flows, %d and %d groups", what, h, br, len(x.Flows), len(y.Flows), len(x.Groups), len(y.Groups))
+			if !maps.Equal(maps.Collect(x.Flows.All()), maps.Collect(y.Flows.All())) || !maps.Equal(x.Groups, y.Groups) || !maps.Equal(x.Meters, y.Meters) || !maps.Equal(x.Holds, y.Holds) || !maps.Equal(x.Zones, y.Zones) {
+				t.Errorf("%s: %s/%s differs: %d and %d flows, %d and %d groups", what, h, br, x.Flows.Len(), y.Flows.Len(), len(x.Groups), len(y.Groups))
 			}
 		}
 	}

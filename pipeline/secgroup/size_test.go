@@ -90,7 +90,7 @@ func TestRemoteGroupIsSum(t *testing.T) {
 		}
 		c.apply(changes...)
 		n := 0
-		for _, f := range c.e.Desired("h0", pipeline.BrInt).Flows {
+		for _, f := range c.e.Desired("h0", pipeline.BrInt).Flows.All() {
 			switch f.Cookie.Rule() {
 			case pipeline.AskGroups.Num, pipeline.AskSets.Num, pipeline.SetMember.Num, pipeline.GroupRule.Num:
 				n++
