@@ -23,12 +23,15 @@ var declare = sync.OnceValue(func() []*Resource {
 type specialHandler func(c *call, parts []string, raw []byte) (*reply, error)
 
 var (
-	noFlavors     = fixed("flavors", "FlavorNotFound", "Flavor %s could not be found.")
-	noProfiles    = fixed("service_profiles", "ServiceProfileNotFound", "Service Profile %s could not be found.")
-	providers     = fixed("service_providers", "", "", map[string]any{"service_type": "L3_ROUTER_NAT", "name": "penstock", "default": true})
-	noAgents      = fixed("agents", "", "")
-	zonesOfHosts  = specialHandler(zones)
-	quotasOfAll   = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) { return c.quotas(parts, raw) })
+	noFlavors    = fixed("flavors", "FlavorNotFound", "Flavor %s could not be found.")
+	noProfiles   = fixed("service_profiles", "ServiceProfileNotFound", "Service Profile %s could not be found.")
+	providers    = fixed("service_providers", "", "", map[string]any{"service_type": "L3_ROUTER_NAT", "name": "penstock", "default": true})
+	noAgents     = fixed("agents", "", "")
+	zonesOfHosts = specialHandler(zones)
+	quotasOfAll  = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) { return c.quotas(parts, raw) })
+	policyTags   = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) {
+		return c.dispatch(qosPolicyResource, parts[1:], raw)
+	})
 	noAgentsAfter = specialHandler(func(c *call, _ []string, raw []byte) (*reply, error) { return noAgents(c, []string{"agents"}, raw) })
 )
 
@@ -39,6 +42,10 @@ func (s *Server) special(parts []string) specialHandler {
 	case "qos":
 		if len(parts) == 2 && parts[1] == "rule-types" {
 			return qosRuleTypes
+		}
+	case "policies": // the tags of QoS policies are here, and only they
+		if len(parts) >= 3 && parts[2] == "tags" {
+			return policyTags
 		}
 	case "availability_zones":
 		return zonesOfHosts

@@ -69,6 +69,9 @@ func init() {
 func poolLen(name string, f func(p *model.SubnetPool) *int) Attr {
 	return Attr{Name: name, Ops: C | U | V | F | S, Default: unset, Conv: convInt, Check: nonNegative,
 		Get: get(func(p *model.SubnetPool) any { return strconv.Itoa(*f(p)) }), // the reference shows these as strings
+		Match: func(_ *call, o model.Object, values []any) bool {
+			return slices.Contains(values, any(int64(*f(o.(*model.SubnetPool)))))
+		},
 		Set: put(func(p *model.SubnetPool, v any) { *f(p) = int(min(v.(int64), 1<<20)) })}
 }
 
