@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net/http"
 	"net/netip"
 
 	"github.com/penstock/penstock/model"
@@ -79,10 +78,7 @@ func createFloatingIP(c *call, o model.Object, in Values) error {
 			v4 = append(v4, s)
 		}
 	}
-	if len(c.view().SubnetsOf(f.NetworkID)) > 0 && len(v4) == 0 || len(subnets) == 0 {
-		if len(c.view().SubnetsOf(f.NetworkID)) == 0 {
-			return badFloatingIP("Network %s does not contain any IPv4 subnet", f.NetworkID)
-		}
+	if len(v4) == 0 {
 		return badFloatingIP("Network %s does not contain any IPv4 subnet", f.NetworkID)
 	}
 	reqs := []request{{subnets: v4}}
@@ -100,9 +96,6 @@ func createFloatingIP(c *call, o model.Object, in Values) error {
 	}
 	p, err := c.internalPort(f.NetworkID, "", model.OwnerFloatingIP, f.ID, reqs, nil)
 	if err != nil {
-		if e := asError(err); e != nil && e.Type == "IpAddressGenerationFailure" {
-			return fail(http.StatusBadRequest, "ExternalIpAddressExhausted", "Unable to find any IP address on external network %s.", f.NetworkID)
-		}
 		return err
 	}
 	f.HolderPort, f.Address = model.PortID(p.ID), p.FixedIPs[0].Address
@@ -137,6 +130,9 @@ func (c *call) associate(f *model.FloatingIP, in Values) error {
 	if !c.who.Admin() && p.ProjectID != f.ProjectID {
 		return badFloatingIP("Port %s is associated with a different tenant than Floating IP %s and therefore cannot be bound.", p.ID, f.ID)
 	}
+	if p.DeviceOwner == model.OwnerDHCP {
+		return badFloatingIP("Port %s is unable to be assigned a floating IP", p.ID)
+	}
 	fixed, err := internalAddress(p, in.str("fixed_ip_address"))
 	if err != nil {
 		return err
@@ -157,6 +153,9 @@ func (c *call) associate(f *model.FloatingIP, in Values) error {
 }
 
 func internalAddress(p *model.Port, want string) (model.FixedIP, error) {
+	if a, err := netip.ParseAddr(want); err == nil && !a.Is4() {
+		return model.FixedIP{}, badFloatingIP("Cannot process floating IP association with %s, since that is not an IPv4 address", want)
+	}
 	var v4 []model.FixedIP
 	for _, f := range p.FixedIPs {
 		if !f.Address.Is4() {

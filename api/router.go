@@ -166,6 +166,9 @@ func (c *call) internalPort(id model.NetworkID, project, owner, device string, r
 func (c *call) setGateway(r *model.Router, v any) error {
 	m, _ := v.(map[string]any)
 	if len(m) == 0 {
+		if err := c.checkLeaving(r, ""); err != nil {
+			return err
+		}
 		return c.clearGateway(r)
 	}
 	id := model.NetworkID(text(m["network_id"]))
@@ -181,6 +184,14 @@ func (c *call) setGateway(r *model.Router, v any) error {
 		snat = b
 	}
 	fixed, hasFixed := m["external_fixed_ips"].([]any)
+	gateways := c.view().SubnetsOf(id)
+	for _, x := range fixed {
+		m, _ := x.(map[string]any)
+		a := text(m["ip_address"])
+		if slices.ContainsFunc(gateways, func(s *model.Subnet) bool { return s.GatewayIP.IsValid() && s.GatewayIP.String() == a }) {
+			return badResource("router", "External IP %s is the same as the gateway IP", a)
+		}
+	}
 	if r.GatewayNetwork == id {
 		r.EnableSNAT = snat
 		old, ok := c.view().Port(r.GatewayPort)
@@ -204,6 +215,9 @@ func (c *call) setGateway(r *model.Router, v any) error {
 				}
 			}
 		}
+	}
+	if err := c.checkLeaving(r, id); err != nil {
+		return err
 	}
 	if err := c.clearGateway(r); err != nil {
 		return err
@@ -236,6 +250,27 @@ const routerZones = "routerzone"
 
 func overlaps(a, b *model.Subnet) *Error {
 	return badResource("router", "Cidr %s of subnet %s overlaps with cidr %s of subnet %s", a.CIDR, a.ID, b.CIDR, b.ID)
+}
+
+// checkLeaving: the routes of a router must go on having a next hop on a subnet when its gateway goes to another network.
+func (c *call) checkLeaving(r *model.Router, next model.NetworkID) error {
+	if r.GatewayNetwork == "" || len(r.Routes) == 0 {
+		return nil
+	}
+	left := c.view().SubnetsOf(next)
+	for _, p := range c.view().PortsOfDevice(r.ID) {
+		for _, f := range p.FixedIPs {
+			if s, ok := c.view().Subnet(f.SubnetID); ok && p.DeviceOwner != model.OwnerRouterGateway {
+				left = append(left, s)
+			}
+		}
+	}
+	for _, route := range r.Routes {
+		if !slices.ContainsFunc(left, func(s *model.Subnet) bool { return s.CIDR.Contains(route.NextHop) }) {
+			return invalidRoutes(routesOf(r.Routes).([]any), "the nexthop is not connected with router")
+		}
+	}
+	return nil
 }
 
 func (c *call) clearGateway(r *model.Router) error {
@@ -322,8 +357,14 @@ func (c *call) addSubnet(r *model.Router, id string) (any, error) {
 	if !s.GatewayIP.IsValid() {
 		return nil, badResource("router", "Subnet for router interface must have a gateway IP")
 	}
-	if s.CIDR.Addr().Is6() && s.IPv6RAMode == "" && s.IPv6AddressMode != "" {
-		return nil, badResource("router", "IPv6 subnet %s configured to receive RAs from an external router cannot be added to Neutron Router.", s.ID)
+	// Who may see a network that is shared with all may not have a router answer on it.
+	if !c.who.Admin() && s.ProjectID != c.who.ProjectID && !slices.ContainsFunc(c.view().RBACOf("network", string(s.NetworkID)), func(p *model.RBACPolicy) bool {
+		return p.Action == asShared && p.Target == c.who.ProjectID
+	}) {
+		return nil, badResource("router", "Cannot add interface to router because subnet %s is not owned by project making the request", s.ID)
+	}
+	if err := checkAdvertiser(s); err != nil {
+		return nil, err
 	}
 	if err := c.checkOverlap(r, s, ""); err != nil {
 		return nil, err
@@ -352,6 +393,19 @@ func (c *call) addSubnet(r *model.Router, id string) (any, error) {
 	return c.interfaceAnswer(r, p, s.ID), nil
 }
 
+// checkAdvertiser: a subnet whose router advertisements come from elsewhere has its router elsewhere.
+func checkAdvertiser(s *model.Subnet) error {
+	if s.CIDR.Addr().Is6() && s.IPv6RAMode == "" && s.IPv6AddressMode != "" {
+		return badResource("router", "IPv6 subnet %s configured to receive RAs from an external router cannot be added to Neutron Router.", s.ID)
+	}
+	return nil
+}
+
+// hasIPv6 says whether a port has an IPv6 address.
+func hasIPv6(p *model.Port) bool {
+	return slices.ContainsFunc(p.FixedIPs, func(f model.FixedIP) bool { return f.Address.Is6() })
+}
+
 func (c *call) addPort(r *model.Router, id string) (any, error) {
 	p, ok := c.view().Port(model.PortID(id))
 	if !ok || !c.sees(portResource, p) {
@@ -362,6 +416,18 @@ func (c *call) addPort(r *model.Router, id string) (any, error) {
 	}
 	if len(p.FixedIPs) == 0 {
 		return nil, badResource("router", "Router port must have at least one fixed IP")
+	}
+	for _, f := range p.FixedIPs {
+		if s, ok := c.view().Subnet(f.SubnetID); ok {
+			if err := checkAdvertiser(s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, x := range c.view().PortsOfDevice(r.ID) {
+		if x.NetworkID == p.NetworkID && hasIPv6(x) && hasIPv6(p) {
+			return nil, badResource("router", "Cannot have multiple router ports with the same network id if both contain IPv6 subnets. Existing port %s has IPv6 subnet(s) and network id %s", x.ID, x.NetworkID)
+		}
 	}
 	v4 := 0
 	subnet := ""
@@ -382,6 +448,12 @@ func (c *call) addPort(r *model.Router, id string) (any, error) {
 	}
 	if v4 > 1 {
 		return nil, badResource("router", "Cannot have multiple IPv4 subnets on router port")
+	}
+	for _, f := range p.FixedIPs {
+		if s, ok := c.view().Subnet(f.SubnetID); ok && !c.who.Admin() && s.ProjectID != c.who.ProjectID &&
+			!slices.ContainsFunc(s.AllocationPools, func(r model.AddrRange) bool { return r.Contains(f.Address) }) {
+			return nil, badResource("router", "Cannot add interface to router because specified port %s has an IP address out of the allocation pool of subnet %s, which is not owned by the project making the request", p.ID, s.ID)
+		}
 	}
 	next := clone(p).(*model.Port)
 	next.DeviceID, next.DeviceOwner = r.ID, model.OwnerRouterInterface
@@ -429,6 +501,9 @@ func removeInterface(c *call, o model.Object, body map[string]any) (any, error) 
 	portID, subnetID, err := interfaceOf(body)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := c.view().Subnet(model.SubnetID(subnetID)); !ok && portID == "" {
+		return nil, subnetResource.Missing(subnetID)
 	}
 	var p *model.Port
 	for _, x := range c.view().PortsOfDevice(r.ID) {
@@ -504,15 +579,19 @@ func (c *call) checkRoutes(r *model.Router, routes []model.Route, shown []any) e
 			reason = "the nexthop is used by router"
 		}
 		if reason != "" {
-			parts := make([]string, len(shown))
-			for i, x := range shown {
-				m := x.(map[string]any)
-				parts[i] = "{'destination': " + repr(m["destination"]) + ", 'nexthop': " + repr(m["nexthop"]) + "}"
-			}
-			return fail(http.StatusBadRequest, "InvalidRoutes", "Invalid format for routes: [%s], %s", strings.Join(parts, ", "), reason)
+			return invalidRoutes(shown, reason)
 		}
 	}
 	return nil
+}
+
+func invalidRoutes(shown []any, reason string) *Error {
+	parts := make([]string, len(shown))
+	for i, x := range shown {
+		m := x.(map[string]any)
+		parts[i] = "{'destination': " + repr(m["destination"]) + ", 'nexthop': " + repr(m["nexthop"]) + "}"
+	}
+	return fail(http.StatusBadRequest, "InvalidRoutes", "Invalid format for routes: [%s], %s", strings.Join(parts, ", "), reason)
 }
 
 func routesBody(body map[string]any) ([]any, error) {
