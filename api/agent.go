@@ -38,25 +38,25 @@ func init() {
 			"l3-routers": {Method: http.MethodGet, Run: func(*call, model.Object, map[string]any) (any, error) { return map[string]any{"routers": []any{}}, nil }},
 		},
 		Attrs: attrs(
-			Attr{Name: "id", Ops: V | F, Get: get(func(h *model.Host) any { return agentID(h) }), Match: func(_ *call, o model.Object, values []any) bool {
+			Attr{Name: "id", Ops: V | F | S, Get: get(func(h *model.Host) any { return agentID(h) }), Match: func(_ *call, o model.Object, values []any) bool {
 				return matchAny(agentID(o.(*model.Host)), values)
 			}},
 			agentConst("agent_type", "Open vSwitch agent"), agentConst("binary", "neutron-openvswitch-agent"), agentConst("topic", "N/A"),
-			Attr{Name: "host", Ops: V | F, Get: nameAttr("", nil).Get},
-			extraAttr(Attr{Name: "admin_state_up", Ops: U | V | F, Conv: convBool}, true),
-			Attr{Name: "created_at", Ops: V | F, Get: get(func(h *model.Host) any { return agentTime(h.CreatedAt) })},
-			Attr{Name: "started_at", Ops: V | F, Get: getc(func(c *call, h *model.Host) any { return agentTime(c.since(h)) })},
-			Attr{Name: "heartbeat_timestamp", Ops: V | F, Get: getc(func(c *call, h *model.Host) any {
+			Attr{Name: "host", Ops: V | F | S, Get: nameAttr("", nil).Get},
+			extraAttr(Attr{Name: "admin_state_up", Ops: U | V | F | S, Conv: convBool}, true),
+			Attr{Name: "created_at", Ops: V | F | S, Get: get(func(h *model.Host) any { return agentTime(h.CreatedAt) })},
+			Attr{Name: "started_at", Ops: V | F | S, Get: getc(func(c *call, h *model.Host) any { return agentTime(c.since(h)) })},
+			Attr{Name: "heartbeat_timestamp", Ops: V | F | S, Get: getc(func(c *call, h *model.Host) any {
 				if c.alive(h) {
 					return agentTime(c.now)
 				}
 				return agentTime(c.since(h))
 			})},
-			Attr{Name: "alive", Ops: V | F, Conv: convBool, Get: getc(func(c *call, h *model.Host) any { return c.alive(h) })},
-			extraAttr(Attr{Name: "description", Ops: U | V | F, Check: noneOr(isString(255))}, nil),
-			Attr{Name: "resources_synced", Ops: V, Get: func(*call, model.Object) any { return nil }},
-			Attr{Name: "availability_zone", Ops: V | F, Get: get(func(h *model.Host) any { return orNull(h.HostTags["zone"]) })},
-			Attr{Name: "configurations", Ops: V, Get: getc(func(c *call, h *model.Host) any {
+			Attr{Name: "alive", Ops: V | F | S, Conv: convBool, Get: getc(func(c *call, h *model.Host) any { return c.alive(h) })},
+			extraAttr(Attr{Name: "description", Ops: U | V | F | S, Check: noneOr(isString(255))}, nil),
+			Attr{Name: "resources_synced", Ops: V | S, Get: func(*call, model.Object) any { return nil }},
+			Attr{Name: "availability_zone", Ops: V | F | S, Get: get(func(h *model.Host) any { return orNull(h.HostTags["zone"]) })},
+			Attr{Name: "configurations", Ops: V | S, Get: getc(func(c *call, h *model.Host) any {
 				maps := map[string]any{}
 				for k, v := range h.BridgeMappings {
 					maps[k] = v
@@ -74,7 +74,7 @@ func init() {
 }
 
 func agentConst(name, value string) Attr {
-	return Attr{Name: name, Ops: V | F, Get: func(*call, model.Object) any { return value }}
+	return Attr{Name: name, Ops: V | F | S, Get: func(*call, model.Object) any { return value }}
 }
 
 // agentTime is how agents show a time.

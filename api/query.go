@@ -295,7 +295,7 @@ func (q *query) select_(c *call, r *Resource) ([]model.Object, error) {
 			return nil, r.Missing(q.marker)
 		}
 	}
-	byID := len(q.sorts) == 0 || len(q.sorts) == 1 && q.sorts[0].attr.Name == "id" && !q.sorts[0].desc
+	byID := len(q.sorts) == 0 || len(q.sorts) == 1 && q.sorts[0].attr.Name == "id" && !q.sorts[0].desc && r.Lookup == nil
 	narrow, narrowed := q.narrow(c, r)
 	if byID && !narrowed && q.limit > 0 && !q.reverse {
 		page := make([]model.Object, 0, min(q.limit, 1024))
@@ -350,7 +350,11 @@ func (q *query) narrow(c *call, r *Resource) ([]model.Object, bool) {
 		if f.attr.Name == "id" {
 			var out []model.Object
 			for _, v := range f.values {
-				if o := c.src().Get(r.Table, text(v)); o != nil && !slices.Contains(out, o) {
+				o := c.src().Get(r.Table, text(v))
+				if r.Lookup != nil {
+					o = r.Lookup(c, text(v))
+				}
+				if o != nil && !slices.Contains(out, o) {
 					out = append(out, o)
 				}
 			}
