@@ -79,6 +79,10 @@ func (c *Controller) serve(ctx context.Context, conn *openflow.Conn) error {
 	o.sessions[bridge] = s
 	r.mu.Unlock()
 	o.roll.Connected(bridge, s)
+	if bridge == ovsdb.BridgeInt {
+		c.neighbours.Connected(r.host, s)
+		defer c.neighbours.Disconnected(r.host, s)
+	}
 	r.log.Info("switch connected", zap.String("bridge", bridge), zap.Stringer("peer", conn.RemoteAddr()))
 	r.recordSoon(o)
 	select {

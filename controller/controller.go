@@ -14,6 +14,7 @@ import (
 
 	"github.com/penstock/penstock/controller/derive"
 	"github.com/penstock/penstock/controller/dispatch"
+	"github.com/penstock/penstock/controller/neighbour"
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/opapi"
 	"github.com/penstock/penstock/openflow"
@@ -62,6 +63,8 @@ type Controller struct {
 	// announcer tells external networks where addresses are.
 	announcer announcer
 	live      sync.Map // *openflow.Conn -> *live
+	// neighbours finds out the next hops of routers that no port has.
+	neighbours *neighbour.Resolver
 
 	mu      sync.Mutex
 	runners map[model.HostName]*runner
@@ -77,11 +80,14 @@ func New(cfg Config) *Controller {
 	c := &Controller{cfg: cfg, loop: newLoop(l2.Root, cfg.Settings), started: time.Now().UTC().Truncate(time.Second), runners: map[model.HostName]*runner{},
 		slots: make(chan struct{}, 16)}
 	c.metrics = newMetrics(cfg.Registerer, c)
-	c.dispatch = dispatch.New(dispatch.Config{View: cfg.Store.View, Facts: c.facts.note, Logger: cfg.Logger.Named("packetin"), Registerer: cfg.Registerer})
+	c.neighbours = neighbour.New(neighbour.Config{Asker: c.asker, Back: c.unresolved, Limits: neighbour.Limits{Idle: cfg.Settings.FDBAge},
+		Logger: cfg.Logger.Named("neighbour"), Registerer: cfg.Registerer})
+	c.dispatch = dispatch.New(dispatch.Config{View: cfg.Store.View, Facts: c.noted, Hold: c.hold, Logger: cfg.Logger.Named("packetin"), Registerer: cfg.Registerer})
 	c.dispatch.Register(pipeline.HandlerDHCP, dhcp.New(dhcp.Config{DNSDomain: cfg.DNSDomain}))
 	c.dispatch.Register(pipeline.HandlerARP, arp.Handle)
 	c.dispatch.Register(pipeline.HandlerICMP, icmp.Handle)
 	c.dispatch.Register(pipeline.HandlerRouter, router.Handle)
+	c.dispatch.Register(pipeline.HandlerNeighbour, arp.Neighbour)
 	return c
 }
 
@@ -95,13 +101,14 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.loop.derived = c.metrics.derived
 	l := openflow.NewListener(c.cfg.Socket, c.listenOptions())
 	defer l.Close()
-	errs := make(chan error, 2)
+	errs := make(chan error, 3)
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, f := range []func(context.Context) error{
 		func(ctx context.Context) error { return c.loop.run(ctx, c.cfg.Store) },
 		func(ctx context.Context) error { return c.accept(ctx, l, func() {}) },
+		c.neighbours.Run,
 	} {
 		wg.Go(func() { errs <- f(ctx); cancel() })
 	}

@@ -88,9 +88,9 @@ var (
 		p := o.(*Port)
 		return one(string(p.NetworkID), p.MAC.String())
 	})
-	// PortsManyMACs is the network of every port for which Port.ManyMACs holds.
+	// PortsManyMACs is the network of every port for which Port.ManyMACs holds, or that has allowed_address_pairs.
 	PortsManyMACs = index(Ports, "manymacs", func(o Object) []string {
-		if p := o.(*Port); p.ManyMACs() {
+		if p := o.(*Port); p.ManyMACs() || len(p.AllowedAddressPairs) > 0 {
 			return one(string(p.NetworkID))
 		}
 		return nil

@@ -117,7 +117,9 @@ func (v View) PhysicalNetwork(name string) (*PhysicalNetwork, bool) {
 	return get[*PhysicalNetwork](v, PhysicalNetworks, name)
 }
 
-// HasManyMACs reports whether a network has a port for which Port.ManyMACs holds.
+// HasManyMACs reports whether a network has a port that may have MAC or IP addresses that the store does not know: one for
+// which Port.ManyMACs holds, or with allowed_address_pairs. Where none has, and no physical network is behind, nobody
+// answers for an address that is no port's.
 func (v View) HasManyMACs(n NetworkID) bool { return len(v.src.Keys(PortsManyMACs, string(n))) > 0 }
 
 // Place is the one binding of a port to which other hosts send: that on the port's HostID, or the first by host when

@@ -23,6 +23,8 @@ type Packet struct {
 	Data []byte
 	// FullLen is the frame's length in bytes at the switch; more than len(Data) if it was cut.
 	FullLen int
+	// Unresolved says that the packet was held, and that its next hop was asked for in vain.
+	Unresolved bool
 }
 
 // Truncated reports whether the switch sent less than the whole frame.
@@ -49,14 +51,33 @@ type FactKind uint8
 const (
 	// FactDeclined: the port's VM says that somebody else uses the address that it was given.
 	FactDeclined FactKind = iota + 1
+	// FactAnswer: Addr says in an ARP reply that it is at MAC.
+	FactAnswer
+	// FactHeard: Addr says so in another ARP packet.
+	FactHeard
 )
 
 // Fact is something that a handler learned of a packet, for the controller to keep or report.
 type Fact struct {
 	Kind FactKind
 	Port model.PortID // the asking port
+	// Net is the key of the network that Addr is in, with FactAnswer and FactHeard.
+	Net  uint32
 	Addr netip.Addr
 	MAC  model.MAC
+}
+
+// Hold asks the controller to find the MAC of a router's next hop out, and to keep the packet until then.
+type Hold struct {
+	Net  uint32     // key of the network that the next hop is in
+	Addr netip.Addr // IPv4
+	// MAC and IP are who asks; IP is 0.0.0.0 for a question that teaches nobody who asks (a probe, RFC 5227).
+	MAC model.MAC
+	IP  netip.Addr
+	// From is the key of the network that the packet is routed from. Inside says that the asking port of this host sent it
+	// there, Remote that another host did; otherwise it came from a router, or from outside.
+	From           uint32
+	Inside, Remote bool
 }
 
 // Result is what a handler made of a packet. A dispatcher keeps one per worker and resets it before each
@@ -64,6 +85,8 @@ type Fact struct {
 type Result struct {
 	Out   []Out
 	Facts []Fact
+	// Hold, if not nil, has the packet kept.
+	Hold *Hold
 	// Outcome is a metric label, one of the handler's exported list; the handler always sets it.
 	Outcome string
 
@@ -72,7 +95,7 @@ type Result struct {
 
 // Reset empties the result and makes its memory free for use again: every Out.Data it gave is void.
 func (r *Result) Reset() {
-	r.Out, r.Facts, r.Outcome, r.buf = r.Out[:0], r.Facts[:0], "", r.buf[:0]
+	r.Out, r.Facts, r.Hold, r.Outcome, r.buf = r.Out[:0], r.Facts[:0], nil, "", r.buf[:0]
 }
 
 // Buffer gives an empty slice with room for at least n bytes to build a frame in; hand it back with Send.

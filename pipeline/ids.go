@@ -77,6 +77,8 @@ const (
 	HandlerICMP Handler = 3
 	// HandlerRouter gets what a router cannot forward, and what is for itself.
 	HandlerRouter Handler = 4
+	// HandlerNeighbour gets ARP about next hops; the key in the userdata is the network's.
+	HandlerNeighbour Handler = 6
 )
 
 func (h Handler) String() string {
@@ -88,8 +90,11 @@ func (h Handler) String() string {
 	case HandlerICMP:
 		return "icmp"
 	}
-	if h == HandlerRouter {
+	switch h {
+	case HandlerRouter:
 		return "router"
+	case HandlerNeighbour:
+		return "neighbour"
 	}
 	return fmt.Sprintf("handler-%d", uint8(h))
 }

@@ -3,7 +3,7 @@ package pipeline
 import "sort"
 
 var allTables = []*Table{
-	RouteIn, NATIn, RouteSelf, Route, Exit, PathMTU, Neighbour, Neighbours, RouteOut, NATOut,
+	ARPWatch, RouteIn, NATIn, RouteSelf, Route, Exit, PathMTU, Neighbour, Neighbours, RouteOut, NATOut,
 	Classify, SpoofGuard, AddrGuard, NDGuard, Services, EgressACL, EgressJudge, EgressVerdict, ARPResponder, Learn, L2Lookup, FDB, Unknown, Flood, FloodLeaf, IngressACL, IngressJudge, IngressVerdict,
 	Output, Uplink, PuntTable, PortGroups, GroupSets, RemoteSets, Rules,
 	TunClassify, TunLearn, TunUnicast, TunFDB, TunUnknown, TunFlood, TunLeaf, TunSend,

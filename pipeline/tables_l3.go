@@ -30,7 +30,7 @@ var (
 	}
 	Neighbours = &Table{
 		ID: 35, Role: RoleInt, Name: "neighbours",
-		Doc:   "MAC addresses of next hops that no port of the store has, learned from ARP.",
+		Doc:   "MAC addresses of next hops that no port of the store has, found out by the controller.",
 		Match: []*Field{Net, NextHop}, Write: []*Field{EthDst, Resolved}, Learned: true,
 	}
 	Neighbour = &Table{
@@ -71,7 +71,7 @@ var (
 		Doc:   "Takes out what is for a router: by its MAC in this network.",
 		Match: []*Field{Net, Remote, EthDst, EthType, ARPOp, ARPTPA},
 		Write: []*Field{Router, InMTU, EthSrc, EthDst, ARPOp, ARPSHA, ARPTHA, ARPSPA, ARPTPA, NoPort, Remote},
-		Next:  []*Table{NATIn, RouteSelf, Learn, Uplink}, Learns: []*Table{Neighbours}, Miss: Learn,
+		Next:  []*Table{NATIn, RouteSelf, Learn, Uplink}, Resubmit: []*Table{ARPWatch}, Miss: Learn,
 	}
 )
 
@@ -81,8 +81,7 @@ var (
 	RouteNothing = RouteIn.Rule(201, 50, "what is to the router's MAC and not routed here ends")
 	RouteCentral = RouteIn.Rule(202, 100, "a packet that another host sends to the gateway host is routed here")
 	RouteBack    = RouteIn.Rule(203, 100, "a packet from the external network to the router or a floating IP")
-	ARPOutside   = RouteIn.Rule(204, 100, "an ARP request from outside for the router's address or a floating IP is answered, and teaches the asker's")
-	ARPLearn     = RouteIn.Rule(221, 100, "an ARP reply from outside teaches its sender's address")
+	ARPOutside   = RouteIn.Rule(204, 100, "an ARP request from outside for the router's address or a floating IP is answered")
 	Untranslate  = NATIn.Rule(222, 100, "what answers a connection that was translated")
 	FloatingIn   = NATIn.Rule(223, 100, "a floating IP becomes the address that it stands for")
 	FloatingHere = Exit.Rule(224, 110, "what has a floating IP here leaves here")
@@ -102,7 +101,7 @@ var (
 	Measure      = PathMTU.Rule(231, 100, "measures what comes from a network that carries larger packets than the next one")
 	Oversized    = Neighbour.Rule(232, 110, "a packet that is larger than the next network carries goes to the handler, which says so to its sender")
 	NextHopMAC   = Neighbour.Rule(215, 100, "the MAC of a port that has the next hop's address")
-	NeighbourIs  = Neighbours.Rule(216, 100, "a MAC address learned from ARP")
+	NeighbourIs  = Neighbours.Rule(216, 100, "the MAC address of a next hop, which answered for it")
 	Forward      = RouteOut.Rule(217, 100, "on into an inner network")
 	NoNeighbour  = RouteOut.Rule(219, 50, "a packet whose next hop's MAC is not known goes to the handler")
 	ToRouter     = L2Lookup.Rule(220, 110, "a frame from one router to another, or back into the same, is routed again")

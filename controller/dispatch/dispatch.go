@@ -45,7 +45,10 @@ type Config struct {
 	// View gives the newest snapshot.
 	View func() model.View
 	// Facts takes what handlers learned; it must not block.
-	Facts      func(host model.HostName, facts []packetin.Fact)
+	Facts func(host model.HostName, facts []packetin.Fact)
+	// Hold takes a packet that a handler asks to be kept, with the Sender of the bridge that it came from. It copies what
+	// it keeps and does not block; nil: such packets are lost.
+	Hold       func(s Sender, in *packetin.Packet, h *packetin.Hold)
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
 }
@@ -104,8 +107,19 @@ func (d *Dispatcher) Handle(host model.HostName, s Sender, userdata []byte, inPo
 		h.count(d, OutcomeTooLong)
 		return
 	}
+	d.give(h, s, packetin.Packet{Host: host, InPort: inPort, PortKey: key, Data: frame, FullLen: fullLen})
+}
+
+// Again gives a packet that was held to a handler once more. It may be called from any goroutine.
+func (d *Dispatcher) Again(id pipeline.Handler, s Sender, in packetin.Packet) {
+	if h := d.handlers[id]; h != nil {
+		d.give(h, s, in)
+	}
+}
+
+func (d *Dispatcher) give(h *handler, s Sender, in packetin.Packet) {
 	w := d.works.Get().(*work)
-	w.in = packetin.Packet{Host: host, InPort: inPort, PortKey: key, Data: frame, FullLen: fullLen}
+	w.in = in
 	w.out.Reset()
 	d.handle(h, s, w)
 	w.in.Data = nil
@@ -128,6 +142,9 @@ func (d *Dispatcher) handle(h *handler, s Sender, w *work) {
 		if err != nil {
 			h.count(d, OutcomeSendFull)
 		}
+	}
+	if r.Hold != nil && d.cfg.Hold != nil {
+		d.cfg.Hold(s, &w.in, r.Hold)
 	}
 	if len(r.Facts) > 0 && d.cfg.Facts != nil {
 		d.cfg.Facts(w.in.Host, r.Facts)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/packetin"
-	"github.com/penstock/penstock/packetin/arp"
 	"github.com/penstock/penstock/packetin/frame"
 	"github.com/penstock/penstock/packetin/icmp"
 )
@@ -22,7 +21,7 @@ const (
 	OutcomeNoRoute     = "net-unreachable"
 	OutcomeNoNeighbour = "host-unreachable"
 	OutcomeTooBig      = "fragmentation-needed"
-	OutcomeAsked       = "asked" // for the next hop's MAC
+	OutcomeHeld        = "held" // until the next hop's MAC is known
 	OutcomePort        = "port-unreachable"
 	OutcomeProtocol    = "protocol-unreachable"
 	OutcomeSilent      = "ignored-no-error-allowed" // RFC 1812 4.3.2.7
@@ -31,7 +30,7 @@ const (
 
 // Outcomes lists every outcome that Handle may give.
 func Outcomes() []string {
-	return []string{OutcomeReply, OutcomeTTL, OutcomeNoRoute, OutcomeNoNeighbour, OutcomeTooBig, OutcomeAsked, OutcomePort, OutcomeProtocol, OutcomeSilent, OutcomeNoRouter,
+	return []string{OutcomeReply, OutcomeTTL, OutcomeNoRoute, OutcomeNoNeighbour, OutcomeTooBig, OutcomeHeld, OutcomePort, OutcomeProtocol, OutcomeSilent, OutcomeNoRouter,
 		packetin.OutcomeMalformed, packetin.OutcomeTruncated, packetin.OutcomeUnknownPort}
 }
 
@@ -69,35 +68,7 @@ func Handle(v model.View, in *packetin.Packet, r *packetin.Result) error {
 		// once it is told (Linux does).
 		return refuse(in, from, icmp.NeedsFragmentation(uint16(n.MTU)), OutcomeTooBig, r)
 	}
-	ask(v, rt, &hop, asker, netip.AddrFrom4([4]byte(p[12:16])), dst, r)
-	if hop.Via.External {
-		r.Outcome = OutcomeAsked
-		return nil // its sender tries again: the answer is a flow
-	}
-	return refuse(in, from, icmp.HostUnreachable, OutcomeNoNeighbour, r)
-}
-
-// ask sends an ARP request for the next hop into its network. Outside, a packet with a floating IP asks for itself: the
-// answer comes to the host that holds it.
-func ask(v model.View, rt *model.Router, hop *model.Hop, asker *model.Port, src, dst netip.Addr, r *packetin.Result) {
-	n, ok := v.Network(hop.Via.Port.NetworkID)
-	if !ok {
-		return
-	}
-	if hop.NextHop.IsValid() {
-		dst = hop.NextHop
-	}
-	mac, addr := hop.Via.Port.MAC, hop.Via.Addr
-	if hop.Via.External {
-		for _, f := range v.FloatingIPsAt(rt.ID, src) {
-			if p, ok := v.Port(f.HolderPort); ok {
-				mac, addr = p.MAC, f.Address
-			}
-		}
-	}
-	b := r.Buffer(frame.EthernetLen + arp.Len)
-	b = frame.AppendEthernet(b, model.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, mac, nil, frame.TypeARP)
-	r.SendInto(n.Key, (&arp.Packet{Op: arp.OpRequest, SenderMAC: mac, SenderIP: addr, TargetIP: dst}).Append(b))
+	return hold(v, in, &eth, rt, from, asker, &hop, netip.AddrFrom4([4]byte(p[12:16])), dst, r)
 }
 
 // face is the interface that answers, and the network where the answer goes; 0 for straight back to the port. Where router

@@ -27,7 +27,9 @@ func view() model.View {
 	w := packettest.New()
 	w.Router.DeviceID = "r"
 	w.More = []model.Change{
-		{Table: model.Networks, New: &model.Network{Meta: model.Meta{ID: "ext", Key: 3}, External: true}},
+		{Table: model.Networks, New: &model.Network{Meta: model.Meta{ID: "ext", Key: 3}, External: true,
+			Segments: []model.Segment{{Type: model.NetworkFlat, PhysicalNetwork: "x"}}}},
+		{Table: model.Hosts, New: &model.Host{Meta: model.Meta{ID: "h1", Key: 7}, BridgeMappings: map[string]string{"x": "br-ex"}}},
 		{Table: model.Subnets, New: &model.Subnet{Meta: model.Meta{ID: "sx", Key: 4}, NetworkID: "ext", CIDR: netip.MustParsePrefix("203.0.113.0/24"), GatewayIP: netip.MustParseAddr("203.0.113.1")}},
 		{Table: model.Ports, New: &model.Port{Meta: model.Meta{ID: "gw", Key: gwKey}, NetworkID: "ext", MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, gwKey}, DeviceOwner: model.OwnerRouterGateway, DeviceID: "r",
 			FixedIPs: []model.FixedIP{{SubnetID: "sx", Address: netip.MustParseAddr("203.0.113.10")}}}},
@@ -48,7 +50,7 @@ func udp(tb testing.TB, dst string, ttl uint8) []byte {
 }
 
 func TestRefusals(t *testing.T) {
-	v := view()
+	v := secured(view())
 	for _, c := range []struct {
 		name, dst, outcome string
 		ttl                uint8
@@ -74,16 +76,70 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestAsk: the next hop outside is asked for in the external network, from the router's address there.
-func TestAsk(t *testing.T) {
+// TestHold: a packet waits for a next hop that no port has, and is refused where that does not answer.
+func TestHold(t *testing.T) {
+	ask := model.MAC{0x0e, 0x5a, 0, 0, 0, 7}
+	some, gw, probe := netip.MustParseAddr, model.MAC{0xfa, 0x16, 0x3e, 0, 0, gwKey}, netip.IPv4Unspecified()
+	for _, c := range []struct {
+		name, dst string
+		open      bool // a port without port security is there
+		want      *packetin.Hold
+		outcome   string
+	}{
+		{"outside", "198.51.100.1", false, &packetin.Hold{Net: 3, Addr: some("203.0.113.1"), MAC: gw, IP: some("203.0.113.10"), From: 1, Inside: true}, OutcomeHeld},
+		{"next to the router outside", "203.0.113.77", false, &packetin.Hold{Net: 3, Addr: some("203.0.113.77"), MAC: gw, IP: some("203.0.113.10"), From: 1, Inside: true}, OutcomeHeld},
+		{"inside, behind some port", "10.0.0.99", true, &packetin.Hold{Net: 1, Addr: some("10.0.0.99"), MAC: ask, IP: probe, From: 1, Inside: true}, OutcomeHeld},
+		{"by a route", "192.168.1.1", true, &packetin.Hold{Net: 1, Addr: some("10.0.0.6"), MAC: ask, IP: probe, From: 1, Inside: true}, OutcomeHeld},
+		{"inside, where all addresses are known", "10.0.0.99", false, nil, OutcomeNoNeighbour},
+		{"to all of a subnet", "10.0.0.255", true, nil, OutcomeSilent},
+		{"to all of the outer subnet", "203.0.113.255", true, nil, OutcomeSilent},
+		{"a subnet's own address", "10.0.0.0", true, nil, OutcomeSilent},
+	} {
+		v := view()
+		if !c.open {
+			v = secured(v)
+		}
+		in := packettest.Packet(udp(t, c.dst, 9))
+		var r packetin.Result
+		if err := Handle(v, in, &r); err != nil || r.Outcome != c.outcome || (r.Hold == nil) != (c.want == nil) || r.Hold != nil && (*r.Hold != *c.want || len(r.Out) > 0) {
+			t.Errorf("%s: %s %+v %v", c.name, r.Outcome, r.Hold, err)
+		}
+		if c.want == nil {
+			continue
+		}
+		r.Reset()
+		in.Unresolved = true
+		if err := Handle(v, in, &r); err != nil || r.Outcome != OutcomeNoNeighbour || r.Hold != nil || len(r.Out) != 1 {
+			t.Errorf("%s, in vain: %+v %v", c.name, r, err)
+		}
+		in.Host, in.Unresolved = "h2", false // where nobody may ask
+		if err := Handle(v, in, &r); err != nil || r.Outcome != OutcomeNoNeighbour || r.Hold != nil {
+			t.Errorf("%s, elsewhere: %+v %v", c.name, r, err)
+		}
+	}
+	// From another host: it goes on where it came from.
+	b := udp(t, "198.51.100.1", 9)
+	rt, _ := view().Router("r")
+	mac := rt.GatewayMAC()
+	copy(b, mac[:])
+	in := packettest.Packet(b)
+	in.PortKey = gwKey
 	var r packetin.Result
-	if err := Handle(view(), packettest.Packet(udp(t, "198.51.100.1", 9)), &r); err != nil || r.Outcome != OutcomeAsked || len(r.Out) != 1 || r.Out[0].Net != 3 {
-		t.Fatalf("%+v %v", r, err)
+	if err := Handle(view(), in, &r); err != nil || r.Hold == nil || r.Hold.From != 1 || r.Hold.Inside || !r.Hold.Remote {
+		t.Errorf("from another host: %s %+v %v", r.Outcome, r.Hold, err)
 	}
-	a := packettest.Check(t, r.Out[0].Data).Layer(layers.LayerTypeARP).(*layers.ARP)
-	if !net.IP(a.SourceProtAddress).Equal(net.IP{203, 0, 113, 10}) || !net.IP(a.DstProtAddress).Equal(net.IP{203, 0, 113, 1}) || a.Operation != 1 || a.SourceHwAddress[5] != gwKey {
-		t.Errorf("%+v", a)
+}
+
+// secured is the view with port security everywhere.
+func secured(v model.View) model.View {
+	s := v.Source().(*snapshot.Snapshot)
+	var changes []model.Change
+	for o := range s.Each(model.Ports) {
+		p := *o.(*model.Port)
+		p.PortSecurity = true
+		changes = append(changes, model.Change{Table: model.Ports, Old: o, New: &p})
 	}
+	return model.NewView(s.Apply(2, changes))
 }
 
 // TestFromElsewhere: what another host sent to the gateway host is answered in the sender's network.
@@ -149,8 +205,8 @@ func FuzzHandle(f *testing.F) {
 		in.PortKey = key
 		var r packetin.Result
 		err := Handle(v, in, &r)
-		if !slices.Contains(Outcomes(), r.Outcome) {
-			t.Fatalf("outcome %q, %v", r.Outcome, err)
+		if !slices.Contains(Outcomes(), r.Outcome) || (r.Hold != nil) != (r.Outcome == OutcomeHeld) {
+			t.Fatalf("outcome %q, %+v, %v", r.Outcome, r.Hold, err)
 		}
 		for _, o := range r.Out {
 			if gopacket.NewPacket(o.Data, layers.LayerTypeEthernet, gopacket.Default).LinkLayer() == nil {

@@ -85,6 +85,7 @@ func examples(t *testing.T) map[uint16]string {
 			}
 		}
 	}
+	foundOut(ex)
 	// A network on more hosts than a scenario should have.
 	w, e := newWorld(t), newEngine()
 	changes := []model.Change{overlayRow(1, model.NetworkVXLAN, 10)}

@@ -56,9 +56,10 @@ func host(v model.View, sw pipeline.Switch, _ string, out *pipeline.Out) {
 	out.Add(pipeline.NeverBack, pipeline.Match{pipeline.Remote.Is(1)})
 	out.Add(pipeline.ARPUnknown, pipeline.Match{pipeline.IsARP, pipeline.ARPOp.Is(1)},
 		openflow.Clone{Actions: []openflow.Action{pipeline.Punt.Load(uint64(pipeline.HandlerARP)), pipeline.Call(pipeline.PuntTable)}},
-		pipeline.Goto(pipeline.Learn))
+		pipeline.Goto(pipeline.RouteIn))
 	secgroup.Host(out)
 	l3.Host(sw, out)
+	l3.Asks(h, sw, out)
 	out.Need(Reach, sw.Host, "")
 	overlay(h, out)
 	for _, br := range h.Bridges() {

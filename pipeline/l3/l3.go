@@ -126,6 +126,9 @@ func router(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
 		}
 		out.Add(rule, pipeline.Match{in, pipeline.IsIPv4, pipeline.IPv4Dst.In(h.Prefix)}, to...)
 	}
+	for _, n := range order {
+		holdLearned(n, out)
+	}
 }
 
 // Enter has a router take a packet from a network.

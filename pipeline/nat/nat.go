@@ -99,11 +99,11 @@ func localRouter(v model.View, sw pipeline.Switch, r *model.Router, tunnel func(
 			if !own.IsValid() {
 				own = f.Address
 			}
-			outside(sw, ext, gw.MAC, f.Address, out)
+			outside(ext, gw.MAC, f.Address, out)
 		}
 	}
 	from(r, ext, gw.MAC, out)
-	learnFrom(sw, ext, gw.MAC, out)
+	answers(ext, gw.MAC, out)
 	if !own.IsValid() || !r.EnableSNAT || r.Zone == 0 {
 		return
 	}
@@ -132,34 +132,20 @@ func from(r *model.Router, ext *model.Network, mac model.MAC, out *pipeline.Out)
 	l3.Interface(net, mac, out)
 }
 
-// outside answers ARP for an address on the external network (RFC 826), and takes the asker's address from its question.
-func outside(sw pipeline.Switch, ext *model.Network, mac model.MAC, a netip.Addr, out *pipeline.Out) {
+// outside answers ARP for an address on the external network (RFC 826). The asker's address is not taken from its question:
+// anybody may ask in the name of anybody.
+func outside(ext *model.Network, mac model.MAC, a netip.Addr, out *pipeline.Out) {
 	out.Add(pipeline.ARPOutside, pipeline.Match{pipeline.Net.Key(ext.Key), pipeline.Remote.Is(1), pipeline.IsARP, pipeline.ARPOp.Is(1), pipeline.ARPTPA.Addr(a)},
-		learn(sw, out),
+		pipeline.Call(pipeline.ARPWatch),
 		pipeline.Copy(pipeline.EthSrc, pipeline.EthDst), pipeline.EthSrc.Load(mac.Uint64()), pipeline.ARPOp.Load(2),
 		pipeline.Copy(pipeline.ARPSHA, pipeline.ARPTHA), pipeline.ARPSHA.Load(mac.Uint64()),
 		pipeline.Copy(pipeline.ARPSPA, pipeline.ARPTPA), pipeline.ARPSPA.Load(pipeline.AddrUint(a)),
 		pipeline.Remote.Load(0), pipeline.NoPort.Load(nowhere), pipeline.Goto(pipeline.Uplink))
 }
 
-// learnFrom takes addresses from the replies to a MAC of ours: what we asked for.
-func learnFrom(sw pipeline.Switch, ext *model.Network, mac model.MAC, out *pipeline.Out) {
-	out.Add(pipeline.ARPLearn, pipeline.Match{pipeline.Net.Key(ext.Key), pipeline.Remote.Is(1), pipeline.EthDst.MAC(mac), pipeline.IsARP, pipeline.ARPOp.Is(2)}, learn(sw, out))
-}
-
-// learn writes a neighbour that a packet tells of, for as long as a learned MAC is kept. The entry is the router's and goes with it.
-func learn(sw pipeline.Switch, out *pipeline.Out) openflow.Action {
-	cookie := out.Cookie(pipeline.NeighbourIs)
-	out.Hold(pipeline.Neighbours, cookie)
-	match := func(f, src *pipeline.Field) openflow.LearnSpec {
-		return openflow.LearnSpec{Kind: openflow.LearnMatch, Src: src.Sub(), Dst: f.Sub()}
-	}
-	return openflow.Learn{Table: pipeline.Neighbours.ID, Priority: pipeline.NeighbourIs.Priority, HardTimeout: sw.Settings.FDBAge,
-		Cookie: uint64(cookie), Limit: sw.Settings.FDBLimit, Specs: []openflow.LearnSpec{
-			match(pipeline.Net, pipeline.Net), match(pipeline.NextHop, pipeline.ARPSPA),
-			{Kind: openflow.LearnLoad, Src: pipeline.ARPSHA.Sub(), Dst: pipeline.EthDst.Sub()},
-			{Kind: openflow.LearnLoad, Value: openflow.LearnValue(1, 1), Dst: pipeline.Resolved.Sub()},
-		}}
+// answers looks at the replies to a MAC of ours.
+func answers(ext *model.Network, mac model.MAC, out *pipeline.Out) {
+	out.Add(pipeline.ARPAnswer, pipeline.Match{pipeline.Net.Key(ext.Key), pipeline.EthDst.MAC(mac), pipeline.IsARP, pipeline.ARPOp.Is(2)}, pipeline.Call(pipeline.ARPWatch))
 }
 
 // floatingIP is a floating IP on the host that holds it.
@@ -172,8 +158,8 @@ func floatingIP(v model.View, sw pipeline.Switch, f *model.FloatingIP, out *pipe
 	}
 	out.For(model.FloatingIPs, f.Key)
 	in := pipeline.Router.Key(r.Key)
-	outside(sw, ext, holder.MAC, f.Address, out)
-	learnFrom(sw, ext, holder.MAC, out)
+	outside(ext, holder.MAC, f.Address, out)
+	answers(ext, holder.MAC, out)
 	from(r, ext, holder.MAC, out)
 	src := pipeline.Match{in, pipeline.IsIPv4, pipeline.IPv4Src.Addr(f.FixedIP)}
 	out.Add(pipeline.FloatingHere, src, pipeline.Net.Load(uint64(ext.Key)), pipeline.Goto(pipeline.PathMTU))
