@@ -1,9 +1,11 @@
 package model
 
 import (
+	"cmp"
 	"hash/fnv"
 	"math"
 	"net/netip"
+	"slices"
 )
 
 // Interface is one IPv4 address of a router on a network.
@@ -163,6 +165,40 @@ func (v View) InnerNetworks(router string) (out []NetworkID) {
 // inner network: locally administered, and the router's key.
 func (r *Router) GatewayMAC() MAC {
 	return MAC{0x0e, 0x50, byte(r.Key >> 24), byte(r.Key >> 16), byte(r.Key >> 8), byte(r.Key)}
+}
+
+// routeMACs is how many routers of a network can have a MAC address of the host.
+const routeMACs = 0xa0
+
+// RouteMAC is the MAC address of a host by which routed packets leave it into a physical network, so that no switch there
+// sees a router's own on many ports: locally administered, the number of the router's interface among the network's, and the
+// host's key. False for an interface that has no such number.
+func (h *Host) RouteMAC(i int) (MAC, bool) {
+	return MAC{0x0e, byte(0x60 + i), byte(h.Key >> 24), byte(h.Key >> 16), byte(h.Key >> 8), byte(h.Key)}, i < routeMACs
+}
+
+// RouteMACs matches, with its mask, the MAC addresses that any host has for the i-th router's interface on a network.
+func RouteMACs(i int) (mac, mask MAC) { return MAC{0x0e, byte(0x60 + i)}, MAC{0xff, 0xff} }
+
+// RouterPorts lists the ports of routers' inner interfaces on a network, the oldest first, so that one more changes no
+// other's place.
+func (v View) RouterPorts(n NetworkID) []*Port {
+	out := append(v.PortsOwned(n, OwnerRouterInterface), v.PortsOwned(n, OwnerDistributedRoute)...)
+	slices.SortFunc(out, func(a, b *Port) int { return cmp.Compare(a.Key, b.Key) })
+	return out
+}
+
+// ToGateway is the MAC address by which a router's gateway host is sent, on an inner network, what leaves to the external
+// network. On a physical network it is one that this host sends from, which the switches there have learned.
+func (v View) ToGateway(r *Router, n *Network, host HostName) MAC {
+	if h, ok := v.Host(host); ok && n.Physical() {
+		for i, p := range v.RouterPorts(NetworkID(n.ID)) {
+			if mac, ok := h.RouteMAC(i); ok && p.DeviceID == r.ID {
+				return mac
+			}
+		}
+	}
+	return r.GatewayMAC()
 }
 
 // The conntrack zones of routers, the same on every host. The slots of a host's ports end below.

@@ -36,7 +36,7 @@ var (
 	Uplink = &Table{
 		ID: 68, Role: RoleInt, Name: "uplink",
 		Doc:   "Sends a packet to another host or the physical network, marked with its network, over the network's carrier.",
-		Match: []*Field{Net, Remote}, Write: []*Field{PktMark},
+		Match: []*Field{Net, Remote, EthSrc}, Write: []*Field{PktMark, EthSrc},
 	}
 	Output = &Table{
 		ID: 64, Role: RoleInt, Name: "output",
@@ -66,7 +66,7 @@ var (
 	Flood = &Table{
 		ID: 58, Role: RoleInt, Name: "flood",
 		Doc:   "Copies broadcast, multicast and unknown destinations to all members of the network.",
-		Match: []*Field{Net, Remote}, Write: []*Field{PktMark}, Next: []*Table{FloodLeaf},
+		Match: []*Field{Net, Remote}, Write: []*Field{PktMark}, Next: []*Table{FloodLeaf, Uplink},
 	}
 	Unknown = &Table{
 		ID: 56, Role: RoleInt, Name: "unknown",
@@ -136,7 +136,7 @@ var (
 	Classify = &Table{
 		ID: 0, Role: RoleInt, Name: "classify",
 		Doc:   "Finds out which port and network a packet comes from; what is not known is dropped.",
-		Match: []*Field{OFPort, PktMark, VLAN}, Write: []*Field{Net, InPort, Remote, PktMark, VLAN},
+		Match: []*Field{OFPort, PktMark, VLAN, EthSrc}, Write: []*Field{Net, InPort, Remote, PktMark, VLAN, EthSrc},
 		Next: []*Table{SpoofGuard, Services, RouteIn},
 	}
 )
@@ -145,6 +145,7 @@ var (
 var (
 	FromVIF     = Classify.Rule(10, 100, "a packet of a bound port: its keys go into the registers")
 	FromCarrier = Classify.Rule(11, 100, "a packet of a network from its carrier: a tunnel, by way of br-tun, or the physical network, by way of a mapped bridge")
+	FromRouter  = Classify.Rule(12, 110, "a packet that a router sent from another host's MAC over a physical network: its source is the router's again")
 
 	NoDHCPServer  = SpoofGuard.Rule(580, 200, "what a DHCPv4 server says to its clients is not a port's to say")
 	NoDHCP6Server = SpoofGuard.Rule(581, 200, "nor is what a DHCPv6 server says")
@@ -216,8 +217,9 @@ var (
 	GroupRule = Rules.Rule(653, 100, "a rule, or a part of its range of ports")
 	LaterRule = Rules.Rule(654, 90, "a rule with ports lets all but the first fragments pass, which have none: the first is judged, and nothing is whole without it")
 
-	ToVIF     = Output.Rule(60, 100, "out on the port's VIF; also over the carrier while the port is moving and others reach it elsewhere")
-	NeverBack = Uplink.Rule(61, 200, "what came from another host or the physical network never goes back there")
-	ToCarrier = Uplink.Rule(62, 100, "marked with the network, to br-tun or a mapped bridge")
-	PuntPort  = PuntTable.Rule(70, 100, "to the controller, with handler and port in the userdata")
+	ToVIF      = Output.Rule(60, 100, "out on the port's VIF; also over the carrier while the port is moving and others reach it elsewhere")
+	NeverBack  = Uplink.Rule(61, 200, "what came from another host or the physical network never goes back there")
+	ToCarrier  = Uplink.Rule(62, 100, "marked with the network, to br-tun or a mapped bridge")
+	RouterAway = Uplink.Rule(63, 150, "what a router sends into a physical network leaves from a MAC of this host, lest switches see the router's on many ports")
+	PuntPort   = PuntTable.Rule(70, 100, "to the controller, with handler and port in the userdata")
 )

@@ -47,7 +47,7 @@ var (
 	Exit = &Table{
 		ID: 32, Role: RoleInt, Name: "exit",
 		Doc:   "Where a packet for an external network leaves: here, or on the router's gateway host, to which it goes in the network that it is in.",
-		Match: []*Field{Router, EthType, IPv4Src}, Write: []*Field{Net, EthDst}, Next: []*Table{PathMTU, L2Lookup},
+		Match: []*Field{Router, Net, EthType, IPv4Src}, Write: []*Field{Net, EthDst}, Next: []*Table{PathMTU, L2Lookup},
 	}
 	Route = &Table{
 		ID: 31, Role: RoleInt, Name: "route",

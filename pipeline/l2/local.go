@@ -114,14 +114,36 @@ func localNetwork(v model.View, sw pipeline.Switch, id string, out *pipeline.Out
 	from, acts := c.arrival()
 	out.Add(pipeline.FromCarrier, from, append(acts, pipeline.Net.Load(uint64(n.Key)), pipeline.Remote.Load(1), pipeline.Goto(pipeline.RouteIn))...)
 	out.Add(pipeline.ToCarrier, pipeline.Match{net}, pipeline.PktMark.Load(uint64(c.mark)), output(c.port))
-	all := c.mark
-	if c.overlay() {
-		all |= pipeline.MarkReplicate
-		out.Need(Replication, "", id)
-	} else {
+	if !c.overlay() {
 		toMapped(c, out)
+		out.Add(pipeline.FloodOut, pipeline.Match{net, pipeline.Remote.Is(0)}, members, pipeline.Goto(pipeline.Uplink))
+		routersAway(v, sw, n, c, out)
+		return
 	}
-	out.Add(pipeline.FloodOut, pipeline.Match{net, pipeline.Remote.Is(0)}, members, pipeline.PktMark.Load(uint64(all)), output(c.port))
+	out.Need(Replication, "", id)
+	out.Add(pipeline.FloodOut, pipeline.Match{net, pipeline.Remote.Is(0)}, members, pipeline.PktMark.Load(uint64(c.mark|pipeline.MarkReplicate)), output(c.port))
+}
+
+// routersAway has what routers send over a physical network leave from a MAC address of the host, and arrive from the
+// router's own.
+func routersAway(v model.View, sw pipeline.Switch, n *model.Network, c *carrier, out *pipeline.Out) {
+	h, ok := v.Host(sw.Host)
+	if !ok {
+		return
+	}
+	from, acts := c.arrival()
+	for i, p := range v.RouterPorts(model.NetworkID(n.ID)) {
+		mac, ok := h.RouteMAC(i)
+		if !ok {
+			return
+		}
+		out.For(model.Ports, p.Key)
+		out.Add(pipeline.RouterAway, pipeline.Match{pipeline.Net.Key(n.Key), pipeline.EthSrc.MAC(p.MAC)},
+			pipeline.EthSrc.Load(mac.Uint64()), pipeline.PktMark.Load(uint64(c.mark)), output(c.port))
+		any, mask := model.RouteMACs(i)
+		out.Add(pipeline.FromRouter, append(from[:len(from):len(from)], pipeline.EthSrc.Masked(any.Uint64(), mask.Uint64())),
+			append(acts[:len(acts):len(acts)], pipeline.EthSrc.Load(p.MAC.Uint64()), pipeline.Net.Load(uint64(n.Key)), pipeline.Remote.Load(1), pipeline.Goto(pipeline.RouteIn))...)
+	}
 }
 
 // directLeaves is how many flood leaves are copied to in one pass. A pass has room for 4,096 resubmits; a member with

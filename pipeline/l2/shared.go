@@ -122,7 +122,7 @@ func knownSource(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) 
 	if !ok {
 		return
 	}
-	if _, placed := v.Place(p); !placed {
+	if _, placed := v.Place(p); !placed && !model.IsRouterInterface(p.DeviceOwner) {
 		return
 	}
 	out.For(model.Ports, p.Key)

@@ -79,17 +79,18 @@ func localRouter(v model.View, sw pipeline.Switch, r *model.Router, tunnel func(
 			continue
 		}
 		seen[id] = true
-		to := pipeline.Match{pipeline.Net.Key(n.Key), pipeline.EthDst.MAC(r.GatewayMAC())}
+		mac := v.ToGateway(r, n, host)
+		to := pipeline.Match{pipeline.Net.Key(n.Key), pipeline.EthDst.MAC(mac)}
 		if host == sw.Host {
 			out.Add(pipeline.RouteCentral, append(to, pipeline.Remote.Is(1), pipeline.IsIPv4),
 				append(l3.Enter(r, n), pipeline.Goto(pipeline.RouteSelf))...)
 			continue
 		}
 		away(to, out)
-		tunnel(v, n, r.GatewayMAC(), host, out)
+		tunnel(v, n, mac, host, out)
+		out.Add(pipeline.ExitThere, pipeline.Match{in, pipeline.Net.Key(n.Key), pipeline.IsIPv4}, pipeline.EthDst.Load(mac.Uint64()), pipeline.Goto(pipeline.L2Lookup))
 	}
 	if host != sw.Host {
-		out.Add(pipeline.ExitThere, pipeline.Match{in, pipeline.IsIPv4}, pipeline.EthDst.Load(r.GatewayMAC().Uint64()), pipeline.Goto(pipeline.L2Lookup))
 		return
 	}
 	out.Add(pipeline.ExitHere, pipeline.Match{in, pipeline.IsIPv4}, pipeline.Net.Load(uint64(ext.Key)), pipeline.Goto(pipeline.PathMTU))
