@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -22,8 +23,8 @@ func WriteDoc(w io.Writer, examples map[uint16]string) error {
 		fmt.Fprintf(&b, "| `%s` | %s of `%s` | %s |\n", r.Name, bits, r.OF.Name, r.Doc)
 	}
 	b.WriteString("\n## Passes through the datapath\n\nEach conntrack lookup and each tunnel decapsulation costs a pass; Open vSwitch 3.1 drops a packet at its seventh.\n" +
-		"A test traces a packet along each of these paths and counts.\n\n| path | passes beyond the first, at most | |\n|---|---|---|\n")
-	for _, p := range Paths {
+		"Tests trace a packet along each of these paths, or send some, and count. Ends without security groups have no conntrack.\n\n| path | passes beyond the first, at most | |\n|---|---|---|\n")
+	for _, p := range slices.Concat(Paths, RoutedPaths) {
 		fmt.Fprintf(&b, "| %s | %d | %s |\n", p.Name, p.Recirculations, p.Why)
 	}
 	role := Role(255)

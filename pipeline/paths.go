@@ -23,3 +23,24 @@ var Paths = []Path{
 	{"physical network to vm", 1, "conntrack"},
 	{"physical network to all", 1, "conntrack of each member"},
 }
+
+// RoutedPaths lists the paths through routers; package e2e sends packets along each of them between real hosts and reads
+// Open vSwitch's counters.
+var RoutedPaths = []Path{
+	{"routed to a vm on its host", 2, "conntrack at both ends"},
+	{"routed to another host", 1, "conntrack"},
+	{"routed from another host", 2, "decapsulation, conntrack"},
+	{"out by SNAT", 2, "conntrack, SNAT"},
+	{"back by SNAT", 2, "SNAT undone, conntrack"},
+	{"to the gateway host", 1, "conntrack"},
+	{"through the gateway host by SNAT", 2, "decapsulation, SNAT"},
+	{"back through the gateway host by SNAT", 1, "SNAT undone"},
+	{"out by floating IP", 2, "conntrack, SNAT"},
+	{"in by floating IP", 2, "DNAT, conntrack"},
+	{"out by floating IP of another host", 2, "decapsulation, SNAT"},
+	{"in by floating IP of another host", 1, "DNAT"},
+	{"floating IP to floating IP", 4, "conntrack, SNAT, DNAT, conntrack"},
+	{"vm to its own floating IP", 4, "conntrack, SNAT, DNAT, conntrack"},
+	{"another host's vm to floating IP here", 4, "decapsulation, SNAT, DNAT, conntrack"},
+	{"another host's vm to another host's floating IP", 3, "decapsulation, SNAT, DNAT"},
+}
