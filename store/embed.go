@@ -79,7 +79,7 @@ func startEmbedded(ctx context.Context, cfg *Config) (*embedded, error) {
 	ec.QuotaBackendBytes = cfg.QuotaBytes
 	// The log's entries stay in memory until a snapshot of the state lets go of them: 5,000 to 15,000 of them
 	// by default, some 60 MB of port creations. One member has no follower that would need them.
-	ec.SnapshotCount, ec.SnapshotCatchUpEntries = 1000, 100
+	ec.SnapshotCount, ec.SnapshotCatchUpEntries = 500, 50
 	ec.MaxSnapFiles, ec.MaxWalFiles = 2, 2
 	// Alone it needs no patience with others: it leads within 0.2 s of a restart instead of 2 s.
 	ec.TickMs, ec.ElectionMs = 20, 100

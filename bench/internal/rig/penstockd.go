@@ -116,6 +116,9 @@ func (p *Penstockd) Start() {
 // Kill ends penstockd with SIGKILL.
 func (p *Penstockd) Kill() { p.proc.Kill() }
 
+// URL is where its API listens.
+func (p *Penstockd) URL() string { return p.base }
+
 // Log is what it printed.
 func (p *Penstockd) Log() string { return p.proc.Output() }
 
@@ -229,6 +232,14 @@ func (p *Penstockd) CPU() time.Duration {
 		}
 	}
 	return time.Duration(ns)
+}
+
+// Rest leaves the process alone for 20 s, by when it has given back what a burst of work took, and is its resident
+// memory then, in MB.
+func (p *Penstockd) Rest() float64 {
+	time.Sleep(20 * time.Second)
+	now, _ := p.RSS()
+	return now
 }
 
 // RSS is the resident memory of penstockd now and at most, in MB of 1,000,000 bytes.
