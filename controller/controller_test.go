@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,23 @@ func TestRun(t *testing.T) {
 	}
 	sw.Wipe() // all is lost: the session ends, the next one brings it back
 	eventually(t, "the flows to come back", func() bool { return len(sw.Flows()) == flows && synced(c) })
+	// A second network's groups do not fit: its port is not ACTIVE until they do.
+	sw.LimitGroups(1)
+	storetest.Put(t, st, &model.Network{Meta: model.Meta{ID: "n2", Name: "red", Key: 13}, AdminStateUp: true},
+		&model.Port{Meta: model.Meta{ID: "p2", Key: 14}, NetworkID: "n2", AdminStateUp: true, MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 2}})
+	if err := host.Plug(sim.VIF{Name: "tap2", IfaceID: "p2"}); err != nil {
+		t.Fatal(err)
+	}
+	refused := func() bool {
+		return slices.ContainsFunc(c.Status(t.Context(), nil).Health, func(h opapi.Health) bool { return h.Code == "FLOW_REFUSED" })
+	}
+	eventually(t, "the groups to be refused", refused)
+	eventually(t, "the port behind them to be down", func() bool { return st.View().Status("p2") == model.StatusDown })
+	if s := st.View().Status("p1"); s != model.StatusActive {
+		t.Errorf("the other network's port is %s", s)
+	}
+	sw.LimitGroups(0)
+	eventually(t, "the port to be active", func() bool { return st.View().Status("p2") == model.StatusActive && !refused() })
 	stop()
 	eventually(t, "all goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 }) // the simulated switches' own
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,7 +118,7 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 	o.roll = rollout.New(rollout.Config{Host: r.host, Engine: r.c.loop, Logger: r.log.Named("rollout"), Applied: func(rev int64) { o.bind.Applied(rev); r.announce(o, rev) },
 		Refused: func() { o.bind.RefusalsChanged() }, Observe: r.c.metrics.bundle, Audited: r.c.metrics.audited, AuditInterval: r.c.cfg.AuditInterval, Slots: r.c.slots})
 	o.bind = binding.New(binding.Config{Host: r.host, Store: r.c.cfg.Store, DB: db, Logger: r.log.Named("binding"),
-		Complete: o.roll.Open, Refused: o.refused, Bound: func(d time.Duration) { r.c.metrics.bind.Observe(d.Seconds()) }})
+		Complete: o.roll.Open, Refused: func() map[model.PortID]bool { return r.refused(o) }, Bound: func(d time.Duration) { r.c.metrics.bind.Observe(d.Seconds()) }})
 	if l := r.openLocal(ctx, conf.OVSDB); l != nil {
 		o.local.Store(l)
 		defer func() {
@@ -152,16 +154,32 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 	wg.Wait()
 }
 
-// refused lists the ports whose flows a switch would not take.
-func (o *ownedHost) refused() map[model.PortID]bool {
-	var out map[model.PortID]bool
-	for _, r := range o.roll.Refusals() {
-		switch r.Unit.Kind {
+// refused lists the ports whose flows a switch would not take, or that a flood group it would not take leaves out.
+func (r *runner) refused(o *ownedHost) map[model.PortID]bool {
+	refusals := o.roll.Refusals()
+	if len(refusals) == 0 {
+		return nil
+	}
+	out := map[model.PortID]bool{}
+	v := model.NewView(r.c.cfg.Store.Snapshot())
+	leaf := func(net model.NetworkID, n uint32) {
+		for _, b := range v.LeafMembers(net, r.host, n) {
+			out[b.PortID] = true
+		}
+	}
+	for _, x := range refusals {
+		switch x.Unit.Kind {
 		case l2.LocalPort, l2.Port, l2.KnownSource: // whose id is the port's
-			if out == nil {
-				out = map[model.PortID]bool{}
+			out[model.PortID(x.Unit.ID)] = true
+		case l2.FloodLeaf:
+			net, text, _ := strings.Cut(x.Unit.ID, "/")
+			if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+				leaf(model.NetworkID(net), uint32(n))
 			}
-			out[model.PortID(r.Unit.ID)] = true
+		case l2.LocalNetwork:
+			for _, n := range v.Leaves(model.NetworkID(x.Unit.ID), r.host) {
+				leaf(model.NetworkID(x.Unit.ID), n)
+			}
 		}
 	}
 	return out

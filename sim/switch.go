@@ -106,6 +106,13 @@ func (s *Switch) Close() {
 	s.wg.Wait()
 }
 
+// LimitGroups has the switch refuse more than n groups; 0 lifts that. What it holds stays.
+func (s *Switch) LimitGroups(n int) {
+	s.mu.Lock()
+	s.tables.maxGroups = n
+	s.mu.Unlock()
+}
+
 // Wipe empties the tables, as a restart of ovs-vswitchd does, and ends the connections; they come back.
 func (s *Switch) Wipe() {
 	s.mu.Lock()

@@ -27,7 +27,9 @@ type tables struct {
 	flows  map[flowKey]flow
 	groups map[uint32]*openflow.GroupDesc
 	meters map[uint32]openflow.MeterConfig
-	undo   *[]func() // not nil while a bundle is committed
+	// maxGroups is how many groups it takes; 0 is no bound.
+	maxGroups int
+	undo      *[]func() // not nil while a bundle is committed
 }
 
 func newTables() tables {
@@ -54,6 +56,7 @@ var (
 	errBadType      = code("OFPBRC_BAD_TYPE")
 	errSlave        = code("OFPBRC_IS_SECONDARY")
 	errStale        = code("OFPRRFC_STALE")
+	errOutOfGroups  = code("OFPGMFC_OUT_OF_GROUPS")
 	errBundleID     = code("OFPBFC_BAD_ID")
 	errBundleExists = code("OFPBFC_BUNDLE_EXIST")
 	errBundleClosed = code("OFPBFC_BUNDLE_CLOSED")
@@ -318,6 +321,9 @@ func (t *tables) groupMod(m *openflow.GroupMod) error {
 			}
 		}
 		return nil
+	}
+	if t.maxGroups > 0 && !have && len(t.groups) >= t.maxGroups {
+		return refusal{errOutOfGroups}
 	}
 	g := m.Group
 	change(t, t.groups, id, &g, true)
