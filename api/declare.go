@@ -11,7 +11,7 @@ import (
 var declare = sync.OnceValue(func() []*Resource {
 	l := []*Resource{networkResource, subnetResource, portResource, secgroupResource, ruleResource, addressGroupResource,
 		routerResource, floatingipResource, addressScopeResource, subnetpoolResource, rbacResource, availabilityResource, agentResource,
-		trunkResource, qosPolicyResource}
+		trunkResource, qosPolicyResource, logResource}
 	l = append(l, qosRuleResources...)
 	for _, r := range l {
 		r.index()
@@ -28,6 +28,7 @@ var (
 	providers    = fixed("service_providers", "", "", map[string]any{"service_type": "L3_ROUTER_NAT", "name": "penstock", "default": true})
 	noAgents     = fixed("agents", "", "")
 	zonesOfHosts = specialHandler(zones)
+	logTypes     = specialHandler(loggableResources)
 	quotasOfAll  = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) { return c.quotas(parts, raw) })
 	policyTags   = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) {
 		return c.dispatch(qosPolicyResource, parts[1:], raw)
@@ -46,6 +47,10 @@ func (s *Server) special(parts []string) specialHandler {
 	case "policies": // the tags of QoS policies are here, and only they
 		if len(parts) >= 3 && parts[2] == "tags" {
 			return policyTags
+		}
+	case "log":
+		if len(parts) > 1 && (parts[1] == "loggable-resources" || parts[1] == "loggable_resources") {
+			return logTypes
 		}
 	case "availability_zones":
 		return zonesOfHosts

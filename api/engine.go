@@ -88,7 +88,7 @@ func (c *call) find(r *Resource, id string) (model.Object, error) {
 		if c.sees(r, o) {
 			return o, nil
 		}
-		if r.Hides {
+		if r.Hides || r == logResource && metaOf(o).ProjectID == c.who.ProjectID { // its own, and not for it
 			return nil, hidden
 		}
 	}
@@ -363,7 +363,10 @@ func (c *call) one(status int, r *Resource, o model.Object, fields []string) *re
 }
 
 func (c *call) create(r *Resource, body map[string]any, parent string) (*reply, error) {
-	if body == nil || body[r.Name] == nil && !has(body, r.Collection) {
+	if body != nil && len(body) == 0 {
+		return nil, badRequest("Resource body required")
+	}
+	if body[r.Name] == nil && !has(body, r.Collection) {
 		return nil, badRequest("Unable to find '%s' in request body", r.Name)
 	}
 	items, bulk, err := c.items(r, body, true)

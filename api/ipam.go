@@ -373,6 +373,7 @@ func (c *call) releasePort(p *model.Port) {
 	}
 	c.tx.Release(macSpace(p.NetworkID), p.MAC.String())
 	c.tx.Touch(networkGuard(p.NetworkID))
+	c.forgetLogs(p.ID)
 	c.tx.Delete(model.Ports, p.ID)
 	c.tx.Delete(model.PortStatuses, p.ID)
 	if server := p.Server(); server != "" && c.s.cfg.Nova {

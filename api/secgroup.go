@@ -159,6 +159,7 @@ func deleteGroup(c *call, o model.Object) error {
 			c.tx.Delete(model.SecurityGroupRules, r.ID)
 		}
 	}
+	c.forgetLogs(g.ID)
 	c.forgetRBAC("security_group", g.ID)
 	if g.Default {
 		c.tx.Release("default-security-group", g.ProjectID)

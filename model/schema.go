@@ -133,7 +133,7 @@ func index(t *Table, name string, keys func(Object) []string) *Index {
 func Tables() []*Table {
 	return []*Table{Networks, Subnets, Ports, Hosts, Bindings, PortStatuses, HostStates, PhysicalNetworks,
 		SecurityGroups, SecurityGroupRules, AddressGroups, Routers, FloatingIPs,
-		SubnetPools, AddressScopes, RBACPolicies, Quotas, Trunks, QosPolicies, QosRules, NovaReports}
+		SubnetPools, AddressScopes, RBACPolicies, Quotas, Trunks, QosPolicies, QosRules, NovaReports, Logs}
 }
 
 // TableByName finds a table, nil if there is none.
