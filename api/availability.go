@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math/big"
 	"net/http"
 	"slices"
 
@@ -35,19 +36,19 @@ func init() {
 }
 
 type addressCount struct {
-	total, used int64
-	subnets     []any
+	total   *big.Int // an IPv6 subnet has more than 64 bits can count
+	used    int64
+	subnets []any
 }
 
 // addresses counts a network's pools and what of its subnets is taken; SLAAC makes a count meaningless, as it does in the reference.
 func (c *call) addresses(n *model.Network) addressCount {
-	out := addressCount{subnets: []any{}}
+	out := addressCount{total: new(big.Int), subnets: []any{}}
 	for _, s := range c.view().SubnetsOf(model.NetworkID(n.ID)) {
-		var total, used int64
+		total, used := new(big.Int), int64(0)
 		for _, p := range s.AllocationPools {
-			if total += int64(min(span(p), 1<<62)) + 1; total < 0 {
-				total = 1<<63 - 1
-			}
+			a, b := new(big.Int).SetBytes(p.Start.AsSlice()), new(big.Int).SetBytes(p.End.AsSlice())
+			total.Add(total, b.Sub(b, a).Add(b, big.NewInt(1)))
 		}
 		for _, o := range c.src().List(model.PortsBySubnet, s.ID) {
 			for _, f := range o.(*model.Port).FixedIPs {
@@ -56,9 +57,7 @@ func (c *call) addresses(n *model.Network) addressCount {
 				}
 			}
 		}
-		if out.total += total; out.total < 0 {
-			out.total = 1<<63 - 1
-		}
+		out.total.Add(out.total, total)
 		out.used += used
 		out.subnets = append(out.subnets, map[string]any{"subnet_id": s.ID, "subnet_name": s.Name, "cidr": s.CIDR.String(),
 			"ip_version": versionOf(s.CIDR.Addr()), "total_ips": total, "used_ips": used})

@@ -561,7 +561,10 @@ func TestGophercloudRest(t *testing.T) {
 	if len(a) != 1 || a[0].UsedIPs != "1" || a[0].TotalIPs != "253" {
 		t.Errorf("availability %+v", a)
 	}
-	must(networkipavailabilities.Get(ctx, sc, net).Extract())(t)
+	c.make("subnets", "subnet", `{"network_id":"`+net+`","ip_version":6,"cidr":"fd00::/64","gateway_ip":"fd00::"}`)
+	if a := must(networkipavailabilities.Get(ctx, sc, net).Extract())(t); a.TotalIPs != "18446744073709551868" {
+		t.Errorf("%s addresses, want 253 and 2^64-1", a.TotalIPs)
+	}
 	if l := all(t, extensions.List(sc), extensions.ExtractExtensions); len(l) < 50 {
 		t.Errorf("%d extensions", len(l))
 	}
