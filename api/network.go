@@ -212,6 +212,13 @@ func deleteNetwork(c *call, o model.Object) error {
 	n := o.(*model.Network)
 	id := model.NetworkID(n.ID)
 	c.tx.Guard(networkGuard(id))
+	for _, x := range c.src().List(model.FloatingIPsByNetwork, n.ID) { // those that are in use keep the network
+		if f := x.(*model.FloatingIP); f.PortID == "" {
+			if err := c.drop(floatingipResource, f); err != nil {
+				return err
+			}
+		}
+	}
 	var busy []string
 	ports := c.view().PortsOf(id)
 	for _, p := range ports {
