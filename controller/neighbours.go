@@ -40,8 +40,11 @@ func (c *Controller) unresolved(s neighbour.Switch, in packetin.Packet) {
 func (c *Controller) noted(host model.HostName, facts []packetin.Fact) {
 	c.facts.note(host, facts)
 	for i := range facts {
-		if k := facts[i].Kind; k == packetin.FactAnswer || k == packetin.FactHeard {
-			c.neighbours.Told(time.Now(), host, &facts[i])
+		switch f := &facts[i]; f.Kind {
+		case packetin.FactAnswer, packetin.FactHeard:
+			c.neighbours.Told(time.Now(), host, f)
+		case packetin.FactAnnounced:
+			c.neighbours.Announced(time.Now(), f)
 		}
 	}
 }

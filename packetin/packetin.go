@@ -55,13 +55,15 @@ const (
 	FactAnswer
 	// FactHeard: Addr says so in another ARP packet.
 	FactHeard
+	// FactAnnounced: a port says so of an address that is not its own in the store. Other hosts may not hear of it.
+	FactAnnounced
 )
 
 // Fact is something that a handler learned of a packet, for the controller to keep or report.
 type Fact struct {
 	Kind FactKind
 	Port model.PortID // the asking port
-	// Net is the key of the network that Addr is in, with FactAnswer and FactHeard.
+	// Net is the key of the network that Addr is in, with FactAnswer, FactHeard and FactAnnounced.
 	Net  uint32
 	Addr netip.Addr
 	MAC  model.MAC

@@ -275,6 +275,17 @@ func (r *Resolver) Told(now time.Time, name model.HostName, f *packetin.Fact) {
 	}
 }
 
+// Announced takes what a port says of an address that is not its own: all hosts that know it doubt.
+func (r *Resolver) Announced(now time.Time, f *packetin.Fact) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range r.hosts {
+		if e := h.entries[key{f.Net, f.Addr}]; e != nil && e.tries == 0 {
+			r.doubt(now, h, e, f.MAC)
+		}
+	}
+}
+
 // doubt has the owner of a known address asked because another claims it, now and then.
 func (r *Resolver) doubt(now time.Time, h *host, e *entry, claim model.MAC) {
 	r.m.event(eventUnasked)

@@ -1,6 +1,7 @@
 // Package arp answers ARP requests (RFC 826) for addresses that the asker's network has according to the
-// intent. Flows answer most of them in the switch; this handler is for what flows do not hold. It learns
-// nothing from ARP: who has which address is intent, so an announcement can poison nobody.
+// intent. Flows answer most of them in the switch; this handler is for what flows do not hold. Nothing is
+// believed because of ARP: who has which address is intent, so an announcement can poison nobody. What is said of
+// addresses that are no port's is passed on, for the controller to ask back.
 package arp
 
 import (
@@ -105,9 +106,7 @@ func Handle(v model.View, in *packetin.Packet, r *packetin.Result) error {
 		return r.Ignore(packetin.OutcomeMalformed, err)
 	}
 	switch {
-	case req.SenderIP == req.TargetIP:
-		return r.Ignore(OutcomeAnnouncement, nil)
-	case req.Op != OpRequest:
+	case req.Op != OpRequest && (req.Op != OpReply || req.SenderIP != req.TargetIP):
 		return r.Ignore(OutcomeNotRequest, nil)
 	case eth.Src.IsMulticast() || req.SenderMAC.IsMulticast() || eth.Src.IsZero() || req.SenderMAC.IsZero():
 		return r.Ignore(packetin.OutcomeMalformed, fmt.Errorf("arp: request from %s by %s, not a station's address", req.SenderMAC, eth.Src))
@@ -115,6 +114,12 @@ func Handle(v model.View, in *packetin.Packet, r *packetin.Result) error {
 	asker, ok := v.PortByKey(in.PortKey)
 	if !ok {
 		return r.Ignore(packetin.OutcomeUnknownPort, fmt.Errorf("arp: no port has key %d", in.PortKey))
+	}
+	if req.SenderIP == req.TargetIP {
+		if n, ok := v.Network(asker.NetworkID); ok && req.SenderIP.IsGlobalUnicast() {
+			r.Facts = append(r.Facts, packetin.Fact{Kind: packetin.FactAnnounced, Net: n.Key, Addr: req.SenderIP, MAC: req.SenderMAC})
+		}
+		return r.Ignore(OutcomeAnnouncement, nil)
 	}
 	owner, ok := v.PortByAddress(asker.NetworkID, req.TargetIP)
 	switch {

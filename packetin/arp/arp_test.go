@@ -159,3 +159,15 @@ func BenchmarkHandle(b *testing.B) {
 		}
 	}
 }
+
+// TestAnnounced: what is announced is said, not believed.
+func TestAnnounced(t *testing.T) {
+	v := model.NewView(snapshot.Empty().Apply(1, packettest.New().Changes()))
+	var r packetin.Result
+	if err := Handle(v, packettest.Packet(request(1, "10.0.0.50", "10.0.0.50", nil)(t)), &r); err != nil || r.Outcome != OutcomeAnnouncement || len(r.Out) > 0 || len(r.Facts) != 1 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if want := (packetin.Fact{Kind: packetin.FactAnnounced, Net: 1, Addr: netip.MustParseAddr("10.0.0.50"), MAC: vm}); r.Facts[0] != want {
+		t.Errorf("%+v", r.Facts[0])
+	}
+}

@@ -40,6 +40,7 @@ var (
 
 func root(_ model.View, _ pipeline.Switch, _ string, out *pipeline.Out) {
 	out.NeedEach(pipeline.Each{Index: model.RoutersGated, Key: "all", Kind: NAT.Place})
+	secgroup.Logs(out)
 	out.NeedEach(pipeline.Each{Index: model.HostsAll, Key: "all", Kind: Host, ID: func(model.Object) string { return "" },
 		HostOf: func(o model.Object) model.HostName { return model.HostName(o.ObjectID()) }})
 }
@@ -54,9 +55,9 @@ func host(v model.View, sw pipeline.Switch, _ string, out *pipeline.Out) {
 	out.Add(pipeline.NotLearned, pipeline.Match{pipeline.OutPort.Is(0)}, pipeline.Goto(pipeline.Flood))
 	out.Add(pipeline.LearnNothing, pipeline.Match{pipeline.FromMulticast}, pipeline.Goto(pipeline.L2Lookup))
 	out.Add(pipeline.NeverBack, pipeline.Match{pipeline.Remote.Is(1)})
-	out.Add(pipeline.ARPUnknown, pipeline.Match{pipeline.IsARP, pipeline.ARPOp.Is(1)},
-		openflow.Clone{Actions: []openflow.Action{pipeline.Punt.Load(uint64(pipeline.HandlerARP)), pipeline.Call(pipeline.PuntTable)}},
-		pipeline.Goto(pipeline.RouteIn))
+	show := []openflow.Action{openflow.Clone{Actions: []openflow.Action{pipeline.Punt.Load(uint64(pipeline.HandlerARP)), pipeline.Call(pipeline.PuntTable)}}, pipeline.Goto(pipeline.RouteIn)}
+	out.Add(pipeline.ARPUnknown, pipeline.Match{pipeline.IsARP, pipeline.ARPOp.Is(1)}, show...)
+	out.Add(pipeline.ARPTold, pipeline.Match{pipeline.IsARP, pipeline.ARPOp.Is(2), pipeline.IsMulticast}, show...)
 	secgroup.Host(out)
 	l3.Host(sw, out)
 	l3.Asks(h, sw, out)
