@@ -81,6 +81,7 @@ func (u UnitID) String() string {
 type Settings struct {
 	DHCPPPS, DHCPBurst uint32 // packets a second of one port to the DHCP handler
 	ARPPPS, ARPBurst   uint32 // the same to the ARP and ICMP handlers
+	LogPPS, LogBurst   uint32 // packets a second of one port that are logged, where a network log is about it
 	// FDBAge is for how many seconds a learned MAC address is kept after the last frame from it.
 	FDBAge uint16
 	// FDBLimit is how many addresses one port may have learned, FDBRemoteLimit how many of a network are learned
@@ -90,7 +91,7 @@ type Settings struct {
 
 // DefaultSettings are the numbers of CONTRACT.md.
 func DefaultSettings() Settings {
-	return Settings{DHCPPPS: 50, DHCPBurst: 100, ARPPPS: 100, ARPBurst: 200, FDBAge: 300, FDBLimit: 1024, FDBRemoteLimit: 8192}
+	return Settings{DHCPPPS: 50, DHCPBurst: 100, ARPPPS: 100, ARPBurst: 200, LogPPS: 100, LogBurst: 25, FDBAge: 300, FDBLimit: 1024, FDBRemoteLimit: 8192}
 }
 
 // Switch is what a local unit derives for.

@@ -62,6 +62,7 @@ type MeterClass uint32
 const (
 	MeterDHCP MeterClass = 1
 	MeterARP  MeterClass = 2
+	MeterLog  MeterClass = 3
 )
 
 // MeterID is a port's meter of a class: slot and class in 18 bits, the most the userspace datapath has.
@@ -95,6 +96,9 @@ func (h Handler) String() string {
 		return "router"
 	case HandlerNeighbour:
 		return "neighbour"
+	}
+	if h.IsLog() {
+		return "log"
 	}
 	return fmt.Sprintf("handler-%d", uint8(h))
 }
