@@ -30,8 +30,10 @@ import (
 
 // Config is what a Controller is made of.
 type Config struct {
-	Store      *store.Store
-	Logger     *zap.Logger
+	Store  *store.Store
+	Logger *zap.Logger
+	// NetworkLog takes the lines of network logs; nil: Logger, named "network".
+	NetworkLog *zap.Logger
 	Registerer prometheus.Registerer
 	Settings   pipeline.Settings
 	// Socket accepts the switches' connections; Run closes it.
@@ -65,6 +67,7 @@ type Controller struct {
 	live      sync.Map // *openflow.Conn -> *live
 	// neighbours finds out the next hops of routers that no port has.
 	neighbours *neighbour.Resolver
+	netlog     *netlog
 
 	mu      sync.Mutex
 	runners map[model.HostName]*runner
@@ -88,6 +91,11 @@ func New(cfg Config) *Controller {
 	c.dispatch.Register(pipeline.HandlerICMP, icmp.Handle)
 	c.dispatch.Register(pipeline.HandlerRouter, router.Handle)
 	c.dispatch.Register(pipeline.HandlerNeighbour, arp.Neighbour)
+	lines := cfg.NetworkLog
+	if lines == nil {
+		lines = cfg.Logger.Named("network")
+	}
+	c.netlog = newNetlog(lines, c.dispatch)
 	return c
 }
 
@@ -101,7 +109,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.loop.derived = c.metrics.derived
 	l := openflow.NewListener(c.cfg.Socket, c.listenOptions())
 	defer l.Close()
-	errs := make(chan error, 3)
+	errs := make(chan error, 4)
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -109,6 +117,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		func(ctx context.Context) error { return c.loop.run(ctx, c.cfg.Store) },
 		func(ctx context.Context) error { return c.accept(ctx, l, func() {}) },
 		c.neighbours.Run,
+		c.netlog.run,
 	} {
 		wg.Go(func() { errs <- f(ctx); cancel() })
 	}

@@ -33,6 +33,12 @@ var reasons = []struct {
 	{pipeline.DropIn, "ingress", "no-rule", "received, and no rule allows the connection: one opened towards the port needs an ingress rule, one that it opened an egress rule"},
 }
 
+// logged are the rules that drop instead of others where a network log is about the port.
+var logged = map[*pipeline.Rule]*pipeline.Rule{
+	pipeline.InvalidOut: pipeline.LogInvalidOut, pipeline.DropOut: pipeline.LogDropOut,
+	pipeline.InvalidIn: pipeline.LogInvalidIn, pipeline.DropIn: pipeline.LogDropIn,
+}
+
 // PortDrops tells what was dropped of a port, and which rules let how much pass, from the switches' counters.
 func (c *Controller) PortDrops(ctx context.Context, id model.PortID) (*opapi.PortDrops, error) {
 	v := c.cfg.Store.View()
@@ -85,7 +91,12 @@ func portDrops(ctx context.Context, v model.View, p *model.Port, at place, out *
 		return err
 	}
 	for _, r := range reasons {
-		if x := drops[uint32(r.rule.Num)]; x.packets > 0 {
+		x := drops[uint32(r.rule.Num)]
+		if l := logged[r.rule]; l != nil { // what is logged is dropped by a flow of its own
+			more := drops[uint32(l.Num)]
+			x = count{x.packets + more.packets, x.bytes + more.bytes}
+		}
+		if x.packets > 0 {
 			out.Drops = append(out.Drops, opapi.Drop{Host: string(at.r.host), Direction: r.direction, Reason: r.reason, Text: r.text, NPackets: x.packets, NBytes: x.bytes})
 		}
 	}

@@ -45,9 +45,6 @@ type Column struct {
 	RefAttr string
 }
 
-// words is the resource's name in a sentence: "security group".
-func (r *Resource) words() string { return strings.ReplaceAll(r.Name, "_", " ") }
-
 // handle is how help writes what names an object: NAME|ID.
 func (r *Resource) handle() string {
 	switch r.NameAttr() {
@@ -250,7 +247,7 @@ func (a *app) resource(r *Resource) *cobra.Command {
 	if r.Fixed {
 		verbs = "Create, list, show and delete "
 	}
-	top := &cobra.Command{Use: r.Command(), Aliases: []string{strings.ReplaceAll(r.Many, "_", "-")}, Short: verbs + r.Short}
+	top := &cobra.Command{Use: r.Command(), Aliases: []string{r.Command() + "s"}, Short: verbs + r.Short}
 	top.AddCommand(a.create(r), a.list(r), a.show(r), a.delete(r))
 	if !r.Fixed {
 		top.AddCommand(a.update(r))
@@ -265,7 +262,7 @@ func (a *app) create(r *Resource) *cobra.Command {
 		arg, complete = r.Arg, a.completeOne(r.Arg.Ref)
 	}
 	cmd := &cobra.Command{
-		Use: "create " + arg.Name, Short: "Create a " + r.words(), Args: cobra.ExactArgs(1), ValidArgsFunction: complete,
+		Use: "create " + arg.Name, Short: "Create a " + r.Words(), Args: cobra.ExactArgs(1), ValidArgsFunction: complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := a.lookup(cmd)
 			if err != nil {
@@ -296,7 +293,7 @@ func (a *app) create(r *Resource) *cobra.Command {
 func (a *app) update(r *Resource) *cobra.Command {
 	c := &command{a: a, r: r, verb: Update}
 	cmd := &cobra.Command{
-		Use: "update " + r.handle(), Aliases: []string{"set"}, Short: "Change a " + r.words() + "; lists that are given replace what was there",
+		Use: "update " + r.handle(), Aliases: []string{"set"}, Short: "Change a " + r.Words() + "; lists that are given replace what was there",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeOne(r),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := a.lookup(cmd)
@@ -332,7 +329,7 @@ func (a *app) update(r *Resource) *cobra.Command {
 
 func (a *app) show(r *Resource) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show " + r.handle(), Short: "Show a " + r.words(), Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeOne(r),
+		Use: "show " + r.handle(), Short: "Show a " + r.Words(), Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeOne(r),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := a.lookup(cmd)
 			if err != nil {
@@ -373,7 +370,7 @@ func (a *app) delete(r *Resource) *cobra.Command {
 				failed = append(failed, arg+": "+err.Error())
 			}
 			if len(failed) > 0 {
-				return fmt.Errorf("%d of %d %s not deleted: %s", len(failed), len(args), strings.ReplaceAll(r.Many, "_", " "), strings.Join(failed, "; "))
+				return fmt.Errorf("%d of %d %s not deleted: %s", len(failed), len(args), r.Words()+"s", strings.Join(failed, "; "))
 			}
 			return nil
 		},

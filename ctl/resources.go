@@ -17,7 +17,7 @@ const completionTimeout = 2 * time.Second
 
 // Resources are the resources of the Networking API that penstockctl has commands for, in the order help lists them.
 func Resources() []*Resource {
-	return []*Resource{network, subnet, port, router, floatingIP, securityGroup, securityGroupRule}
+	return []*Resource{network, subnet, port, router, floatingIP, securityGroup, securityGroupRule, networkLog}
 }
 
 func collection(name, many string) client.Collection {

@@ -57,6 +57,25 @@ var securityGroupRule = &Resource{
 	}, commonFlags),
 }
 
+var networkLog = &Resource{
+	Collection: client.Collection{Name: "log", Path: "/v2.0/log/logs", Many: "logs", Noun: "network log"},
+	Short:      "network logs: lines about what security groups let pass and drop",
+	Complete: func(attrs map[string]any) {
+		attrs["resource_type"] = "security_group"
+	},
+	Columns: []Column{
+		{Title: "ID", Attr: "id"}, {Title: "NAME", Attr: "name"}, {Title: "ENABLED", Attr: "enabled"}, {Title: "EVENT", Attr: "event"},
+		{Title: "GROUP", Attr: "resource_id", Ref: securityGroup}, {Title: "PORT", Attr: "target_id", Ref: port}, {Title: "PROJECT", Attr: "project_id"},
+	},
+	Flags: concat([]Flag{
+		{Name: "group", Aliases: []string{"resource"}, Usage: "of the ports of this `group` (default: of the whole project)", On: Create | List, Attr: "resource_id", Ref: securityGroup},
+		{Name: "port", Aliases: []string{"target"}, Usage: "of this `port` alone", On: Create | List, Attr: "target_id", Ref: port},
+		{Name: "event", Usage: "`event`: ALL (default), ACCEPT or DROP", On: Create | List, Attr: "event", Enum: []string{"ALL", "ACCEPT", "DROP"}},
+		{Name: "enable", Usage: "write lines (default)", On: Create | Update, Attr: "enabled", Value: true},
+		{Name: "disable", Usage: "write no lines", On: Create | Update, Attr: "enabled", Value: false},
+	}, commonFlags),
+}
+
 // portRange reads PORT or FIRST-LAST.
 func portRange(_ *Lookup, s string) (any, error) {
 	first, last, ranged := strings.Cut(s, "-")

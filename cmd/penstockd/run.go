@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/penstock/penstock/api/operator"
 	"github.com/penstock/penstock/controller"
 	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/internal/log"
 	"github.com/penstock/penstock/internal/version"
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/opapi"
@@ -71,9 +73,20 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 		return err
 	}
 	tellNova, novaHealth := notifier(cfg.Nova, st, lg.Named("nova"), reg)
+	var lines *zap.Logger
+	if name := cfg.Log.Network; name != "" {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+		if err != nil {
+			return fmt.Errorf("log.network: %w", err)
+		}
+		defer f.Close()
+		if lines, err = log.New(f, "info"); err != nil {
+			return err
+		}
+	}
 	ctl := controller.New(controller.Config{
 		Store: st, Logger: lg.Named("controller"), Registerer: reg, Socket: ofSocket, Advertise: cfg.OpenFlow.Advertise, OVSDBTLS: dbTLS,
-		Settings: settings(cfg.PacketIn), DNSDomain: cfg.Networks.DNSDomain, Version: version.String(), Health: novaHealth,
+		Settings: settings(cfg.PacketIn), DNSDomain: cfg.Networks.DNSDomain, Version: version.String(), Health: novaHealth, NetworkLog: lines,
 	})
 	srv := api.New(api.Config{Store: st, Logger: lg, Auth: auth, Networks: nets, Nova: cfg.Nova.URL != "", Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
 	mux := http.NewServeMux()
@@ -143,6 +156,7 @@ func authenticator(a config.Auth) (api.Authenticator, error) {
 func settings(p config.PacketIn) pipeline.Settings {
 	s := pipeline.DefaultSettings()
 	s.DHCPPPS, s.DHCPBurst, s.ARPPPS, s.ARPBurst = p.DHCPPPS, p.DHCPBurst, p.ARPPPS, p.ARPBurst
+	s.LogPPS, s.LogBurst = p.LogPPS, p.LogBurst
 	return s
 }
 

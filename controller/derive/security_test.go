@@ -12,11 +12,22 @@ func (w *world) prefix() netip.Prefix {
 	return netip.MustParsePrefix([]string{"10.0.0.4/32", "10.0.0.0/28", "0.0.0.0/0", "2001:db8::/32", "2001:db8::5/128"}[w.r.IntN(5)])
 }
 
-// securityStep changes a security group, a rule or an address group.
+// securityStep changes a security group, a rule, an address group or a network log.
 func (w *world) securityStep() []model.Change {
 	n := w.r.IntN
 	group, set := fmt.Sprintf("sg%d", n(4)), fmt.Sprintf("ag%d", n(2))
-	switch n(8) {
+	switch n(10) {
+	case 8:
+		return w.remove(model.Logs, fmt.Sprintf("log%d", n(4)))
+	case 9:
+		l := &model.Log{Meta: w.meta(fmt.Sprintf("log%d", n(4)), model.Logs), Event: []string{model.LogAll, model.LogAccept, model.LogDrop}[n(3)], Enabled: n(4) > 0}
+		if n(4) > 0 {
+			l.ResourceID = group
+		}
+		if n(2) == 0 {
+			l.TargetID = model.PortID(fmt.Sprintf("port%d", n(12)))
+		}
+		return []model.Change{w.change(model.Logs, l)}
 	case 0:
 		return w.remove(model.SecurityGroups, group)
 	case 1:

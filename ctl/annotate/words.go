@@ -288,6 +288,8 @@ func (w words) meter(id uint32) string {
 		return fmt.Sprintf("meter %d (dhcp)", id)
 	case pipeline.MeterARP:
 		return fmt.Sprintf("meter %d (arp)", id)
+	case pipeline.MeterLog:
+		return fmt.Sprintf("meter %d (log)", id)
 	}
 	return fmt.Sprintf("meter %d", id)
 }

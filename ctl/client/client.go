@@ -239,10 +239,20 @@ type Collection struct {
 	Many string // "networks", the key of a list
 	// Handle is the attribute that people name an object by; empty: its name.
 	Handle string
+	// Noun is what people call an object, where that is not Name.
+	Noun string
+}
+
+// Words is the collection's name in a sentence: "security group".
+func (c Collection) Words() string {
+	if c.Noun != "" {
+		return c.Noun
+	}
+	return strings.ReplaceAll(c.Name, "_", " ")
 }
 
 // Command is the collection's name on the command line: "security-group".
-func (c Collection) Command() string { return strings.ReplaceAll(c.Name, "_", "-") }
+func (c Collection) Command() string { return strings.ReplaceAll(c.Words(), " ", "-") }
 
 // NameAttr is the attribute that people name an object by.
 func (c Collection) NameAttr() string {
@@ -380,7 +390,7 @@ func (c *Client) Find(ctx context.Context, col Collection, nameOrID string, fiel
 			}
 			ids = append(ids, l[i].Text("id"))
 		}
-		return nil, fmt.Errorf("%d %s have the name %q: give the id of one: %s", len(l), strings.ReplaceAll(col.Many, "_", " "), nameOrID, strings.Join(ids, ", "))
+		return nil, fmt.Errorf("%d %s have the name %q: give the id of one: %s", len(l), col.Words()+"s", nameOrID, strings.Join(ids, ", "))
 	}
 	return &l[0], nil
 }

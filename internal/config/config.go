@@ -182,11 +182,14 @@ type PacketIn struct {
 	DHCPBurst uint32 `yaml:"dhcp_burst" doc:"DHCP packets of one port at once"`
 	ARPPPS    uint32 `yaml:"arp_pps" doc:"ARP and ICMP packets a second of one port"`
 	ARPBurst  uint32 `yaml:"arp_burst" doc:"ARP and ICMP packets of one port at once"`
+	LogPPS    uint32 `yaml:"log_pps" doc:"packets a second of one port that network logs show"`
+	LogBurst  uint32 `yaml:"log_burst" doc:"packets of one port at once that network logs show"`
 }
 
 // Log is what is logged.
 type Log struct {
-	Level string `yaml:"level" doc:"debug, info, warn or error"`
+	Level   string `yaml:"level" doc:"debug, info, warn or error"`
+	Network string `yaml:"network" doc:"file that lines of network logs are appended to; empty: with the rest"`
 }
 
 // Default is what holds where nothing is said.
@@ -198,7 +201,7 @@ func Default() Config {
 		Networks: Networks{TenantTypes: []string{"vxlan"}, VXLANRange: "1:16777215", GRERange: "1:16777215", UnderlayMTU: 1500, DNSDomain: "openstacklocal"},
 		Auth:     Auth{Mode: "none", Keystone: Keystone{Domain: "Default"}},
 		Nova:     Nova{Keystone: Keystone{Domain: "Default"}},
-		PacketIn: PacketIn{DHCPPPS: 50, DHCPBurst: 100, ARPPPS: 100, ARPBurst: 200},
+		PacketIn: PacketIn{DHCPPPS: 50, DHCPBurst: 100, ARPPPS: 100, ARPBurst: 200, LogPPS: 100, LogBurst: 25},
 		Log:      Log{Level: "info"},
 	}
 }
@@ -401,7 +404,8 @@ func (c *Config) complete() error {
 	if n := c.Networks.UnderlayMTU; n < 576 || n > 65535 {
 		return fmt.Errorf("networks.underlay_mtu %d: want 576 to 65535", n)
 	}
-	for name, v := range map[string]uint32{"dhcp_pps": c.PacketIn.DHCPPPS, "dhcp_burst": c.PacketIn.DHCPBurst, "arp_pps": c.PacketIn.ARPPPS, "arp_burst": c.PacketIn.ARPBurst} {
+	for name, v := range map[string]uint32{"dhcp_pps": c.PacketIn.DHCPPPS, "dhcp_burst": c.PacketIn.DHCPBurst, "arp_pps": c.PacketIn.ARPPPS, "arp_burst": c.PacketIn.ARPBurst,
+		"log_pps": c.PacketIn.LogPPS, "log_burst": c.PacketIn.LogBurst} {
 		if v == 0 {
 			return fmt.Errorf("packet_in.%s is 0: nothing would be answered; want at least 1", name)
 		}

@@ -57,6 +57,8 @@ type yamlState struct {
 		// and the other side: a prefix, a group, an address group after "@", or "any".
 		Rules []string
 	}
+	// Logs are network logs: of a group, of a port, of both, or of all.
+	Logs          []struct{ Name, Group, Port, Event string }
 	AddressGroups map[string][]string `yaml:"address_groups"`
 	Subnets       []struct{ Name, Network, CIDR, Gateway string }
 	Routers       []struct {
@@ -212,6 +214,9 @@ func (w *world) step(text []byte) (changes []model.Change) {
 			g.Addresses = append(g.Addresses, netip.MustParsePrefix(a))
 		}
 		changes = append(changes, w.put(g, model.AddressGroups))
+	}
+	for _, l := range y.Logs {
+		changes = append(changes, w.put(&model.Log{Meta: w.meta(model.Logs, l.Name), ResourceID: l.Group, TargetID: model.PortID(l.Port), Event: l.Event, Enabled: true}, model.Logs))
 	}
 	for _, r := range y.Remove {
 		kind, name, _ := strings.Cut(r, " ")
