@@ -12,7 +12,7 @@ var addressGroupResource = new(Resource)
 
 func init() {
 	*addressGroupResource = Resource{
-		Name: "address_group", Collection: "address_groups", Table: model.AddressGroups, NoTags: true,
+		Name: "address_group", Collection: "address_groups", Table: model.AddressGroups, NoTags: true, ForeignHidden: true,
 		New: func() model.Object { return &model.AddressGroup{} },
 		Missing: func(id string) *Error {
 			return notFound("AddressGroupNotFound", "Address group %s could not be found.", id)

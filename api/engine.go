@@ -540,6 +540,9 @@ func (c *call) ownedForWrite(verb string, r *Resource, id string) (model.Object,
 		return nil, err
 	}
 	if !c.owns(verb, r, o) {
+		if r.ForeignHidden {
+			return nil, hidden
+		}
 		return nil, forbidden("rule:" + verb + "_" + r.Name)
 	}
 	if err := c.mayWrite(verb, r); err != nil {

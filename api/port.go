@@ -198,7 +198,33 @@ func portStatus(c *call, p *model.Port) string {
 	if p.DeviceOwner == model.OwnerFloatingIP {
 		return "N/A"
 	}
+	if s := c.routerPortStatus(p); s != "" {
+		return s
+	}
 	return c.view().Status(model.PortID(p.ID))
+}
+
+// routerPortStatus is the status of a router's own port, "" for other ports. An interface is on every host that needs it
+// before a port there becomes ACTIVE, so nothing is outstanding for it; a gateway needs a host that is alive.
+func (c *call) routerPortStatus(p *model.Port) string {
+	gateway := p.DeviceOwner == model.OwnerRouterGateway
+	if c.s.cfg.NoDHCPPorts || !gateway && !isRouterPort(p.DeviceOwner) {
+		return ""
+	}
+	r, ok := c.view().Router(p.DeviceID)
+	if !ok {
+		return ""
+	}
+	up := r.AdminStateUp && p.AdminStateUp
+	if gateway && up {
+		h, ok := c.view().GatewayHost(r)
+		s, known := c.view().HostState(h)
+		up = ok && known && s.Alive
+	}
+	if up {
+		return model.StatusActive
+	}
+	return model.StatusDown
 }
 
 // portHost is where a port is bound: where a client said, or where its VIF was seen.
@@ -343,13 +369,13 @@ func updatePort(c *call, old, o model.Object, in Values) error {
 			return err
 		}
 	}
-	if in.has("fixed_ips") && isRouterPort(was.DeviceOwner) && c.ownedPort(was) {
-		return badResource("ports", "IP updates for port %s are not allowed", p.ID)
-	}
 	if l, ok := in["fixed_ips"].([]any); ok || p.MAC != was.MAC {
 		if err := c.changeAddresses(was, p, l, ok); err != nil {
 			return err
 		}
+	}
+	if isRouterPort(was.DeviceOwner) && c.ownedPort(was) && !slices.Equal(v4Of(was), v4Of(p)) {
+		return badResource("ports", "IP updates for port %s are not allowed", p.ID)
 	}
 	if err := setPairs(p, in); err != nil {
 		return err
@@ -362,6 +388,17 @@ func updatePort(c *call, old, o model.Object, in Values) error {
 		p.DHCPOptions = mergeOptions(was.DHCPOptions, l)
 	}
 	return nil
+}
+
+// v4Of are a port's IPv4 addresses, sorted.
+func v4Of(p *model.Port) (out []netip.Addr) {
+	for _, f := range p.FixedIPs {
+		if f.Address.Is4() {
+			out = append(out, f.Address)
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out
 }
 
 func (c *call) changeMAC(was, p *model.Port, in Values) error {

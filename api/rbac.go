@@ -29,13 +29,13 @@ func init() {
 			if was.Target == p.Target {
 				return nil
 			}
-			if err := c.mayUnshare(was); err != nil {
+			if err := c.mayUnshare(was, p.Target); err != nil {
 				return err
 			}
 			return c.applyRBAC(p, true)
 		},
 		Delete: func(c *call, o model.Object) error {
-			if err := c.mayUnshare(o.(*model.RBACPolicy)); err != nil {
+			if err := c.mayUnshare(o.(*model.RBACPolicy), ""); err != nil {
 				return err
 			}
 			return c.applyRBAC(o.(*model.RBACPolicy), false)
@@ -108,8 +108,11 @@ func createRBAC(c *call, o model.Object, _ Values) error {
 	if !c.who.Admin() && metaOf(x).ProjectID != c.who.ProjectID {
 		return invalidInput("Only admins can manipulate policies on objects they do not own")
 	}
-	if !c.who.Admin() && p.Action == asExternal {
-		return invalidInput("Only admins can manipulate policies on networks with external access")
+	if pool, ok := x.(*model.SubnetPool); ok {
+		scope, ok := c.view().AddressScope(pool.AddressScopeID)
+		if ok && !scope.Shared && !slices.ContainsFunc(c.view().RBACOf("address_scope", scope.ID), func(y *model.RBACPolicy) bool { return y.Target == p.Target }) {
+			return invalidInput("Failed to create RBAC policy on object %s because target project doesn't have access to associated address scope.", p.Object)
+		}
 	}
 	for _, y := range c.view().RBACOf(p.ObjectType, p.Object) {
 		if y.Action == p.Action && y.Target == p.Target {
@@ -149,46 +152,77 @@ func (c *call) applyRBAC(p *model.RBACPolicy, on bool) error {
 	return nil
 }
 
-// mayUnshare reports as an error that others depend on what a policy gives them.
-func (c *call) mayUnshare(p *model.RBACPolicy) error {
-	inUse := func(format string, args ...any) error {
-		e := conflict("x", format, args...)
-		return conflict("RbacPolicyInUse", "RBAC policy on object %s cannot be removed because other objects depend on it.\nDetails: %s", p.Object, e.Message)
+// mayUnshare reports as an error that others depend on what a policy gives them; next is the target that it gets
+// instead, "" if it is deleted.
+func (c *call) mayUnshare(p *model.RBACPolicy, next string) error {
+	inUse := func(details string) error {
+		return conflict("RbacPolicyInUse", "RBAC policy on object %s cannot be removed because other objects depend on it.\nDetails: %s", p.Object, details)
 	}
-	depends := func(project string) bool {
-		if p.Target == everyone {
-			n := metaOf(c.src().Get(rbacTypes(p.ObjectType).Table, p.Object))
-			return project != n.ProjectID && !slices.ContainsFunc(c.view().RBACOf(p.ObjectType, p.Object), func(y *model.RBACPolicy) bool {
-				return y.Action == asShared && y.Target == project
-			})
+	o := c.src().Get(rbacTypes(p.ObjectType).Table, p.Object)
+	if o == nil {
+		return nil
+	}
+	owner := metaOf(o).ProjectID
+	external := p.Action == asExternal
+	if !external && (p.Target == owner || next == everyone) {
+		return nil
+	}
+	if n, ok := o.(*model.Network); ok && external && p.Target == everyone {
+		if d, _ := n.Extra["is_default"].(bool); d {
+			return inUse("Default external networks must be shared to everyone.")
 		}
-		return project == p.Target && !slices.ContainsFunc(c.view().RBACOf(p.ObjectType, p.Object), func(y *model.RBACPolicy) bool {
-			return y.Action == asShared && y.Target == everyone
+	}
+	given := func(project string) bool { // by another policy
+		return external && project == next || slices.ContainsFunc(c.view().RBACOf(p.ObjectType, p.Object), func(y *model.RBACPolicy) bool {
+			return y.ID != p.ID && y.Action == p.Action && (y.Target == everyone || y.Target == project)
 		})
 	}
-	switch {
-	case c.src().Get(rbacTypes(p.ObjectType).Table, p.Object) == nil:
-		return nil
-	case p.ObjectType == "network" && p.Action == asShared:
-		for _, x := range c.view().PortsOf(model.NetworkID(p.Object)) {
-			if x.ProjectID != "" && depends(x.ProjectID) {
-				return inUse("Unable to reconfigure sharing settings for network %s. Multiple tenants are using it.", p.Object)
-			}
-		}
-	case p.ObjectType == "network":
-		for _, o := range c.src().List(model.RoutersByGateway, p.Object) {
-			if depends(metaOf(o).ProjectID) {
-				return inUse("There are routers attached to this network that depend on this policy for access.")
-			}
-		}
-	case p.ObjectType == "security_group":
-		for _, x := range c.view().MembersOf(p.Object) {
-			if depends(x.ProjectID) {
-				return inUse("Security group %s is in use by ports of other projects.", p.Object)
-			}
+	for _, project := range c.boundProjects(p) {
+		switch {
+		case project == "" || !external && project == owner || p.Target != everyone && p.Target != project || given(project):
+		case external:
+			return inUse("There are routers attached to this network that depend on this policy for access.")
+		case p.ObjectType == "network":
+			return inUse("Unable to reconfigure sharing settings for network " + p.Object + ". Multiple tenants are using it.")
+		default:
+			return inUse("project_id=" + p.Target)
 		}
 	}
 	return nil
+}
+
+// boundProjects are the projects of what uses a policy's object in the way that the policy allows.
+func (c *call) boundProjects(p *model.RBACPolicy) (out []string) {
+	add := func(o model.Object) { out = append(out, metaOf(o).ProjectID) }
+	switch {
+	case p.Action == asExternal:
+		for _, o := range c.src().List(model.RoutersByGateway, p.Object) {
+			add(o)
+		}
+	case p.ObjectType == "network":
+		for _, x := range c.view().PortsOf(model.NetworkID(p.Object)) {
+			add(x)
+		}
+	case p.ObjectType == "security_group":
+		for _, x := range c.view().MembersOf(p.Object) {
+			add(x)
+		}
+	case p.ObjectType == "address_group":
+		for _, o := range c.src().List(model.RulesByAddressGroup, p.Object) {
+			add(o)
+		}
+	case p.ObjectType == "address_scope":
+		for _, o := range c.src().List(model.SubnetPoolsByScope, p.Object) {
+			add(o)
+		}
+	case p.ObjectType == "subnetpool":
+		for o := range c.src().Each(model.Subnets) {
+			if o.(*model.Subnet).SubnetPoolID == p.Object {
+				add(o)
+			}
+		}
+	}
+	return out
 }
 
 // sharedByRBAC reports whether a policy shares an object with the caller's project.

@@ -87,6 +87,8 @@ type Resource struct {
 	Is        func(o model.Object) bool
 	// AdminWrites: only admins create, change and delete.
 	AdminWrites bool
+	// ForeignHidden: changing what is only shared is answered as if it were not there.
+	ForeignHidden bool
 	// Hides: what exists and may not be seen is answered as the policy engine does, not as a lookup.
 	Hides bool
 	// Visible says who sees an object besides its project and admins.

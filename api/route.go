@@ -41,7 +41,8 @@ func (c *call) route(parts []string, raw []byte) (*reply, string, error) {
 func (c *call) dispatch(r *Resource, parts []string, raw []byte) (*reply, error) {
 	var body map[string]any
 	m := c.req.Method
-	if (m == http.MethodPost || m == http.MethodPut) && len(raw) > 0 {
+	oneTag := len(parts) == 3 && parts[1] == "tags" // a tag is in the path: what comes with it is not read
+	if (m == http.MethodPost || m == http.MethodPut) && len(raw) > 0 && !oneTag {
 		var err error
 		if body, err = decodeObject(raw); err != nil {
 			return nil, badBody

@@ -29,7 +29,8 @@ type Config struct {
 	Auth Authenticator
 	// Networks is the configuration's section of that name.
 	Networks Networks
-	// NoDHCPPorts leaves network:dhcp ports away, for comparing answers with the reference, which has no agent.
+	// NoDHCPPorts leaves network:dhcp ports away and routers' ports DOWN, for comparing answers with the reference, which
+	// has no agent.
 	NoDHCPPorts bool
 	// Operator serves /penstock/v1; nil: 404.
 	Operator http.Handler

@@ -83,6 +83,11 @@ func poolGuard(id string) string { return "subnetpool/" + id }
 
 // settlePool checks and completes a pool; was is nil for a new one.
 func (c *call) settlePool(was, p *model.SubnetPool, in Values) error {
+	if was != nil && was.AddressScopeID != "" && !c.who.Admin() {
+		if s, ok := c.view().AddressScope(was.AddressScopeID); ok && s.ProjectID != c.who.ProjectID {
+			return fail(400, "IllegalSubnetPoolUpdate", "Illegal subnetpool update : subnetpool %s cannot be updated when associated with shared address scope %s.", p.ID, s.ID)
+		}
+	}
 	if in.has("prefixes") {
 		prefixes, err := readPrefixes(in["prefixes"].([]any))
 		if err != nil {

@@ -289,7 +289,12 @@ func (r *Runner) text(s, key string) string {
 	})
 	if key == "message" {
 		s = ordered(ordered(s, listed, word), dicts, dict)
-		s = floating.ReplaceAllString(s, "floating IP <ip> (")
+		s = floating.ReplaceAllStringFunc(s, func(m string) string {
+			if r.asked(strings.Fields(m)[2]) {
+				return m
+			}
+			return "floating IP <ip> ("
+		})
 		s = revision.ReplaceAllString(s, "current revision is <n>") // counts database flushes, see Drop
 	}
 	switch key {
