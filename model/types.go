@@ -153,8 +153,13 @@ type Port struct {
 }
 
 // ManyMACs says whether frames of the port may have another source than its own MAC address: without port security,
-// or with an address pair of another MAC. Such addresses are learned, all others are known.
+// or with an address pair of another MAC. Such addresses are learned, all others are known. Ports of DHCP and routers, which
+// Penstock itself is, have no port security and one MAC.
 func (p *Port) ManyMACs() bool {
+	switch p.DeviceOwner {
+	case OwnerDHCP, OwnerRouterInterface, OwnerDistributedRoute, OwnerRouterGateway, OwnerFloatingIP:
+		return false
+	}
 	return !p.PortSecurity || slices.ContainsFunc(p.AllowedAddressPairs, func(a AddressPair) bool { return !a.MAC.IsZero() && a.MAC != p.MAC })
 }
 
