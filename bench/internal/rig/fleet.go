@@ -81,6 +81,18 @@ func (f *Fleet) Committed(ctx context.Context, t ovstest.TB, n int) (last time.T
 	}
 }
 
+// LastCommit is when a host committed its last bundle since Reset, and how many hosts have committed any.
+func (f *Fleet) LastCommit() (last time.Time, hosts int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range f.commits {
+		if t := l[len(l)-1].Time; t.After(last) {
+			last = t
+		}
+	}
+	return last, len(f.commits)
+}
+
 // Ready waits until penstockd has made every host's bridges.
 func (f *Fleet) Ready(ctx context.Context, t ovstest.TB) {
 	t.Helper()

@@ -37,6 +37,8 @@ type HostConf struct {
 	OVSDB        string `yaml:"ovsdb"`
 	DatapathType string `yaml:"datapath_type,omitempty"`
 	TunnelIP     string `yaml:"tunnel_ip,omitempty"`
+	// BridgeMappings are physical networks and their bridges.
+	BridgeMappings map[string]string `yaml:"bridge_mappings,omitempty"`
 }
 
 // Penstockd is a running penstockd.
