@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -79,6 +80,7 @@ func TestRoutersLife(t *testing.T) {
 			t.Errorf("%s did not hear that nobody listens at %s", x.from.Name, x.addr)
 		}
 	}
+	collide(t, &out.Node, outside, &a.Node, &b.Node, &c.Node)
 	floating, addr := map[*vm]object{}, map[*vm]string{}
 	for _, v := range vms {
 		floating[v], addr[v] = s.floatingIP(public, v)
@@ -99,6 +101,8 @@ func TestRoutersLife(t *testing.T) {
 	if o, _ := out.TryRun("ping", "-n", "-c", "1", "-W", "5", "-t", "1", addr[b]); !strings.Contains(o, "From "+addr[b]+" ") || !strings.Contains(o, "Time to live exceeded") {
 		t.Errorf("TTL 1 from outside: %s", o)
 	}
+
+	tooBig(t, &out.Node, addr[b], 1500, 1450, addr[b])
 
 	s.survives(t, out, a, b, addr)
 
@@ -132,6 +136,43 @@ func TestRoutersLife(t *testing.T) {
 		}
 	}
 	s.noLimits(t)
+}
+
+// collide has several machines send from one UDP port to one of another machine, which sees different ones and whose answers
+// each go to the right one.
+func collide(t *testing.T, to *ovstest.Node, addr string, from ...*ovstest.Node) {
+	t.Helper()
+	listen := func(n *ovstest.Node, at string) (c net.PacketConn) {
+		if err := n.Do(func() (err error) { c, err = net.ListenPacket("udp4", at); return err }); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(patience)) //nolint:errcheck // reading tells
+		return c
+	}
+	far := listen(to, ":40001")
+	var near []net.PacketConn
+	seen := map[string]bool{}
+	for _, n := range from {
+		c := listen(n, ":40000")
+		near = append(near, c)
+		b := make([]byte, 64)
+		if _, err := c.WriteTo([]byte(n.Name), &net.UDPAddr{IP: net.ParseIP(addr), Port: 40001}); err != nil {
+			t.Fatal(err)
+		}
+		k, peer, err := far.ReadFrom(b)
+		if err != nil || string(b[:k]) != n.Name || seen[peer.String()] {
+			t.Fatalf("%s is seen as %v, as another already: %v; %v", n.Name, peer, seen, err)
+		}
+		seen[peer.String()] = true
+		far.WriteTo(b[:k], peer) //nolint:errcheck // the read below tells
+	}
+	for i, c := range near {
+		b := make([]byte, 64)
+		if k, _, err := c.ReadFrom(b); err != nil || string(b[:k]) != from[i].Name {
+			t.Errorf("%s got %q, %v", from[i].Name, b[:k], err)
+		}
+	}
 }
 
 // survives kills penstockd, which loses no packet on any path, and restarts each Open vSwitch, after which all paths work again.

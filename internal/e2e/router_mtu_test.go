@@ -82,9 +82,8 @@ func TestPathMTU(t *testing.T) {
 	own := s.show("router", r["id"])["external_gateway_info"].(object)["external_fixed_ips"].([]any)[0].(object)["ip_address"].(string)
 	open := object{"port_security_enabled": false}
 	a, b, c := s.on(h, "a", wide, "10.0.1.11", open).via("10.0.1.1"), s.on(h, "b", narrow, "10.0.2.12", nil).via("10.0.2.1"), s.on(h, "c", narrow, "10.0.2.13", open).via("10.0.2.1")
-	for _, v := range []*vm{b, c} {
-		v.Run("ip", "link", "set", "eth0", "mtu", "1450")
-	}
+	// c takes no notice of its network's MTU: TCP's handshake does not bound what it is sent.
+	c.Run("ip", "link", "set", "eth0", "mtu", "1500")
 	s.settle()
 	a.pings("10.0.2.12")
 	b.pings("203.0.113.1")
@@ -121,7 +120,7 @@ func TestPathMTU(t *testing.T) {
 	errors := out.Capture("icmp[icmptype] == 3 and icmp[icmpcode] == 4")
 	transfer(t, &c.Node, &out.Node, "203.0.113.1", false) // the other way nothing is too big
 	transfer(t, &c.Node, &out.Node, "203.0.113.1", true)
-	if l := strings.Join(errors.Stop(), "\n"); strings.Contains(l, "10.0.2") || l != "" && !strings.Contains(l, own+" > 203.0.113.1") {
+	if l := strings.Join(errors.Stop(), "\n"); strings.Contains(l, "10.0.2") || !strings.Contains(l, own+" > 203.0.113.1") {
 		t.Errorf("the outside was told %s", l)
 	}
 
