@@ -325,3 +325,27 @@ func BenchmarkPortPage(b *testing.B) {
 		resp.Body.Close()
 	}
 }
+
+// A project without limits of its own has the configured ones; a group counts its rules.
+func TestConfiguredQuotas(t *testing.T) {
+	s := start(t, func(c *api.Config) { c.Quotas = map[string]int{"network": 1, "security_group_rule": 5} })
+	s.make("networks", "network", `{}`)
+	if st, m := s.do("POST", "/v2.0/networks", `{"network":{}}`); st != 409 {
+		t.Errorf("a second network: %d %v", st, m)
+	}
+	if _, m := s.do("GET", "/v2.0/quotas/x", ""); m["quota"].(map[string]any)["network"] != 1.0 || m["quota"].(map[string]any)["port"] != -1.0 {
+		t.Errorf("quota of a project without one: %v", m)
+	}
+	// The default group has four rules, so that no other group's two fit.
+	if st, m := s.do("POST", "/v2.0/security-groups", `{"security_group":{"name":"a"}}`); st != 409 {
+		t.Errorf("a group: %d %v", st, m)
+	}
+	for name, want := range map[string]bool{"port": true, "cow": false} {
+		if err := api.CheckQuotas(map[string]int{name: -1}); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if api.CheckQuotas(map[string]int{"port": -2}) == nil {
+		t.Error("-2 is taken")
+	}
+}

@@ -663,7 +663,7 @@ func (c *call) quota(r *Resource, items []Values) error {
 	for _, p := range slices.Sorted(maps.Keys(need)) {
 		limit := c.s.quotaLimit(c, p, r.Quota)
 		if limit >= 0 && c.count(r, p)+need[p] > limit {
-			return conflict("OverQuota", "Quota exceeded for resources: %s.", repr([]string{r.Quota}))
+			return overQuota(r.Quota)
 		}
 	}
 	return nil

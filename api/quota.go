@@ -1,14 +1,41 @@
 package api
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/penstock/penstock/model"
 )
 
 // quotaNames are the resources that have limits, as the reference lists them.
 var quotaNames = []string{"network", "subnet", "subnetpool", "port", "router", "floatingip", "security_group", "security_group_rule", "rbac_policy", "trunk"}
+
+// CheckQuotas reports as an error the first name that is no resource with a quota, or a limit below -1.
+func CheckQuotas(limits map[string]int) error {
+	for _, name := range sortedKeys(limits) {
+		switch {
+		case !isQuotaName(name):
+			return fmt.Errorf("quotas: there is none for %q; there are %s", name, strings.Join(quotaNames, ", "))
+		case limits[name] < -1:
+			return fmt.Errorf("quotas: %s: %d: want a number, or -1 for no limit", name, limits[name])
+		}
+	}
+	return nil
+}
+
+// roomFor reports as an error that n more objects which come along with another are beyond the project's limit.
+func (c *call) roomFor(project, resource string, n int) error {
+	if limit := c.s.quotaLimit(c, project, resource); limit >= 0 && c.used(resource, project)+n > limit {
+		return overQuota(resource)
+	}
+	return nil
+}
+
+func overQuota(resource string) error {
+	return conflict("OverQuota", "Quota exceeded for resources: %s.", repr([]string{resource}))
+}
 
 func isQuotaName(name string) bool {
 	for _, n := range quotaNames {

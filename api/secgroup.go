@@ -27,6 +27,9 @@ func init() {
 			if _, err := c.defaultGroup(g.ProjectID); err != nil {
 				return err
 			}
+			if err := c.roomFor(g.ProjectID, "security_group_rule", 2); err != nil {
+				return err
+			}
 			c.tx.Put(model.SecurityGroups, g)
 			c.baseRules(g)
 			return nil

@@ -57,6 +57,8 @@ openflow: {listen: "127.0.0.1:$(port)"}
 networks:
   physical:
     public: {flat: true, vlan_ranges: ["1:1000"]}
+  dns_domain: tempest.example
+quotas: {network: 100, subnet: 100, subnetpool: 100, port: 500, router: 10, floatingip: 50, security_group: 10, security_group_rule: 100, rbac_policy: 10}
 auth:
   mode: keystone
   keystone: {url: "$keystone", username: admin, password: secret, project: admin}

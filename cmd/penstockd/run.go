@@ -68,6 +68,9 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := api.CheckQuotas(cfg.Quotas); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	auth, err := authenticator(cfg.Auth)
 	if err != nil {
 		return err
@@ -88,7 +91,7 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 		Store: st, Logger: lg.Named("controller"), Registerer: reg, Socket: ofSocket, Advertise: cfg.OpenFlow.Advertise, OVSDBTLS: dbTLS,
 		Settings: settings(cfg.PacketIn), DNSDomain: cfg.Networks.DNSDomain, Version: version.String(), Health: novaHealth, NetworkLog: lines,
 	})
-	srv := api.New(api.Config{Store: st, Logger: lg, Auth: auth, Networks: nets, Nova: cfg.Nova.URL != "", Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
+	srv := api.New(api.Config{Store: st, Logger: lg, Auth: auth, Networks: nets, Quotas: cfg.Quotas, Nova: cfg.Nova.URL != "", Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
 	mux := http.NewServeMux()
 	mux.Handle("/", srv)
 	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))

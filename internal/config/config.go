@@ -27,9 +27,11 @@ type Config struct {
 	Hosts    []Host   `yaml:"hosts" doc:"the Open vSwitch hosts (YAML); default: this machine"`
 	Networks Networks `yaml:"networks"`
 	Auth     Auth     `yaml:"auth"`
-	PacketIn PacketIn `yaml:"packet_in"`
-	Nova     Nova     `yaml:"nova"`
-	Log      Log      `yaml:"log"`
+	// Quotas are the limits of a project that has none of its own, by Neutron's resource name; -1 and what is not there: none.
+	Quotas   map[string]int `yaml:"quotas" doc:"limits of every project, such as {network: 100, port: 500} (YAML); default: none"`
+	PacketIn PacketIn       `yaml:"packet_in"`
+	Nova     Nova           `yaml:"nova"`
+	Log      Log            `yaml:"log"`
 }
 
 // API is where the HTTP interfaces are.
