@@ -3,7 +3,7 @@ GO       ?= go
 FUZZTIME ?= 3s
 export GO FUZZTIME
 
-.PHONY: build demo test race lint fuzz generate docs bench bench-openflow api-diff install-deps clean
+.PHONY: build demo test race lint fuzz generate docs bench bench-openflow api-diff install-deps clean tempest
 build:
 	$(GO) build -o bin/ ./cmd/...
 
@@ -39,6 +39,10 @@ bench: build bench-openflow
 # The answers of the real neutron-server beside ours, recorded anew (installs it, takes minutes).
 api-diff:
 	scripts/api-diff.sh
+
+# tempest's and neutron-tempest-plugin's API tests with Debian's keystone (installs them, takes minutes); see docs/tempest.md.
+tempest:
+	scripts/tempest.sh
 
 # Penstock's codec beside contiv/libOpenflow; one line of JSON.
 bench-openflow:

@@ -73,10 +73,10 @@ func Penstock(t ovstest.TB, place Place, hosts []HostConf, settings map[string]a
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := &Penstockd{t: t, place: place, Dir: dir, base: "http://127.0.0.1:19696", OF: "127.0.0.1:16653", projects: map[string]string{}}
+	p := &Penstockd{t: t, place: place, Dir: dir, base: "http://" + freeAddr(t), OF: freeAddr(t), projects: map[string]string{}}
 	p.http = &http.Client{Transport: &http.Transport{DialContext: place.Dial, MaxIdleConnsPerHost: 8}, Timeout: 5 * time.Minute}
 	conf := map[string]any{
-		"data_dir": filepath.Join(dir, "data"), "hosts": hosts, "api": map[string]any{"listen": "127.0.0.1:19696", "pprof": true},
+		"data_dir": filepath.Join(dir, "data"), "hosts": hosts, "api": map[string]any{"listen": strings.TrimPrefix(p.base, "http://"), "pprof": true},
 		"openflow": map[string]any{"listen": p.OF}, "log": map[string]any{"level": "warn"},
 	}
 	for k, v := range settings {
@@ -97,6 +97,17 @@ func Penstock(t ovstest.TB, place Place, hosts []HostConf, settings map[string]a
 		}
 	})
 	return p
+}
+
+// freeAddr is a loopback address with a port that nobody listens on, so that benches can run beside each other.
+func freeAddr(t ovstest.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // Start starts penstockd, again after Kill, and waits until it is ready.
