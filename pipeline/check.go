@@ -69,7 +69,7 @@ func (t *Table) checkActions(acts []openflow.Action) error {
 			err = t.writes(openflow.Subfield{Field: openflow.VLANVID, N: 12})
 		case openflow.CT:
 			if a.Table.Valid {
-				err = t.leadsTo("track to", t.Next, a.Table.ID)
+				err = t.leadsTo("track to", slices.Concat(t.Next, t.Back), a.Table.ID)
 			}
 			if err == nil {
 				err = t.checkActions(a.Exec)

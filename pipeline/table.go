@@ -47,7 +47,7 @@ type Table struct {
 	// Next lists the tables that flows here may go to; Resubmit those they may call and come back from.
 	Next, Resubmit []*Table
 	// Back lists the tables before this one that flows here may send a packet to again. Each such flow owes a reason why
-	// that ends: a TTL that was decremented.
+	// that ends: a TTL that was decremented, a state of conntrack that does not come again.
 	Back []*Table
 	// Miss is where a packet goes that no flow matches: nil drops it.
 	Miss *Table

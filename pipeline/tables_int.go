@@ -46,7 +46,7 @@ var (
 	IngressVerdict = &Table{
 		ID: 62, Role: RoleInt, Name: "ingress_verdict",
 		Doc:   "Delivers what the port's security groups allow, and remembers its connection in the port's zone.",
-		Match: []*Field{Allowed, EthType, CTState, OutPort}, Write: []*Field{Allowed}, Next: []*Table{Output},
+		Match: []*Field{Allowed, EthType, IPProto, CTState, OutPort}, Write: []*Field{Allowed}, Next: []*Table{Output},
 	}
 	IngressJudge = &Table{
 		ID: 61, Role: RoleInt, Name: "ingress_judge",
@@ -99,7 +99,7 @@ var (
 	EgressVerdict = &Table{
 		ID: 18, Role: RoleInt, Name: "egress_verdict",
 		Doc:   "Passes on what the port's security groups allow, and remembers its connection in the port's zone.",
-		Match: []*Field{Allowed, EthType, CTState, InPort}, Write: []*Field{Allowed}, Next: []*Table{ARPResponder},
+		Match: []*Field{Allowed, EthType, IPProto, CTState, InPort}, Write: []*Field{Allowed}, Next: []*Table{ARPResponder},
 	}
 	EgressJudge = &Table{
 		ID: 17, Role: RoleInt, Name: "egress_judge",
@@ -176,6 +176,7 @@ var (
 	AskOut     = EgressJudge.Rule(621, 100, "a connection that the port opened is up to egress rules, one opened towards it to ingress rules")
 	CommitOut  = EgressVerdict.Rule(622, 120, "a new connection that is allowed is remembered")
 	PassOut    = EgressVerdict.Rule(623, 110, "what is allowed passes")
+	ReopenOut  = EgressVerdict.Rule(625, 108, "what answers a connection that no rule allows, of a protocol without connections, is judged again as the first packet of one")
 	DropOut    = EgressVerdict.Rule(624, 100, "what no rule allows is dropped, and counted for its port")
 
 	DHCPRequest = Services.Rule(20, 100, "a DHCPv4 request in a network with DHCP goes to the handler")
@@ -209,6 +210,7 @@ var (
 	AskIn       = IngressJudge.Rule(641, 100, "a connection opened towards the port is up to ingress rules, one that it opened to egress rules")
 	CommitIn    = IngressVerdict.Rule(642, 120, "a new connection that is allowed is remembered")
 	PassIn      = IngressVerdict.Rule(643, 110, "what is allowed is delivered")
+	ReopenIn    = IngressVerdict.Rule(645, 108, "what answers a connection that no rule allows, of a protocol without connections, is judged again as the first packet of one")
 	DropIn      = IngressVerdict.Rule(644, 100, "what no rule allows is dropped, and counted for its port")
 
 	AskGroups = PortGroups.Rule(650, 100, "a port's groups")
@@ -223,3 +225,8 @@ var (
 	RouterAway = Uplink.Rule(63, 150, "what a router sends into a physical network leaves from a MAC of this host, lest switches see the router's on many ports")
 	PuntPort   = PuntTable.Rule(70, 100, "to the controller, with handler and port in the userdata")
 )
+
+// A packet goes back to be judged again once: then it opens its connection, and does not answer one.
+func init() {
+	EgressVerdict.Back, IngressVerdict.Back = []*Table{EgressJudge}, []*Table{IngressJudge}
+}

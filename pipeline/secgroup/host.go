@@ -19,6 +19,10 @@ const (
 	listenerReport2                 = 143
 )
 
+// symmetric are the protocols without an opening of their own, where both sides may use the same ports or have none: UDP,
+// GRE, ESP. A packet of TCP in the middle of a connection opens none.
+var symmetric = []uint64{pipeline.ProtoUDP, 47, 50}
+
 func icmp6(typ uint64) pipeline.Match {
 	return pipeline.Match{pipeline.IsIPv6, pipeline.IPProto.Is(pipeline.ProtoICMPv6), pipeline.ICMP6Typ.Is(typ)}
 }
@@ -60,13 +64,13 @@ func Host(out *pipeline.Out) {
 		out.Add(pipeline.AlwaysIn, icmp6(typ), pipeline.Goto(pipeline.Output))
 	}
 	for _, d := range []struct {
-		ask, commit, pass *pipeline.Rule
-		port              *pipeline.Field
-		verdict, next     *pipeline.Table
-		forth             uint64 // Opened of a packet in the direction in which its connection was opened
+		ask, commit, pass, reopen *pipeline.Rule
+		port                      *pipeline.Field
+		judge, verdict, next      *pipeline.Table
+		forth                     uint64 // Opened of a packet in the direction in which its connection was opened
 	}{
-		{pipeline.AskOut, pipeline.CommitOut, pipeline.PassOut, pipeline.InPort, pipeline.EgressVerdict, pipeline.ARPResponder, 0},
-		{pipeline.AskIn, pipeline.CommitIn, pipeline.PassIn, pipeline.OutPort, pipeline.IngressVerdict, pipeline.Output, 1},
+		{pipeline.AskOut, pipeline.CommitOut, pipeline.PassOut, pipeline.ReopenOut, pipeline.InPort, pipeline.EgressJudge, pipeline.EgressVerdict, pipeline.ARPResponder, 0},
+		{pipeline.AskIn, pipeline.CommitIn, pipeline.PassIn, pipeline.ReopenIn, pipeline.OutPort, pipeline.IngressJudge, pipeline.IngressVerdict, pipeline.Output, 1},
 	} {
 		ask := func(state pipeline.Term, opened uint64) {
 			out.Add(d.ask, pipeline.Match{state}, pipeline.Copy(d.port, pipeline.SecPort), pipeline.Opened.Load(opened),
@@ -81,5 +85,13 @@ func Host(out *pipeline.Out) {
 				pipeline.Allowed.Load(0), pipeline.Goto(d.next))
 		}
 		out.Add(d.pass, pipeline.Match{allowed}, pipeline.Allowed.Load(0), pipeline.Goto(d.next))
+		// The other side may open what one side may not carry on any more. To conntrack it is the same connection as long as
+		// either sends; forced, it takes the packet for the first of a new one.
+		again := openflow.CT{Commit: true, Force: true, ZoneField: pipeline.CTZone.Sub(), Table: openflow.ToTable(d.judge.ID)}
+		for _, proto := range symmetric {
+			for _, v6 := range []bool{false, true} {
+				out.Add(d.reopen, pipeline.Match{family(v6), pipeline.IPProto.Is(proto), pipeline.Allowed.Is(0), back}, again)
+			}
+		}
 	}
 }
