@@ -245,12 +245,12 @@ func (r *run) manyFloating() object {
 		next += n
 		r.synced()
 		var confirmed, api []float64
-		var mods []int
+		var mods []uint64
 		var last object
 		for range 5 {
 			last = r.change(fmt.Sprintf("one floating IP among %d", among), func() { give(ids[next]) })
 			next++
-			confirmed, api, mods = append(confirmed, last["confirmed_ms"].(float64)), append(api, last["api_ms"].(float64)), append(mods, last["flow_mods"].(int))
+			confirmed, api, mods = append(confirmed, last["confirmed_ms"].(float64)), append(api, last["api_ms"].(float64)), append(mods, last["flow_mods"].(uint64))
 		}
 		last["confirmed_ms"], last["api_ms"], last["created_s"] = rig.Round(rig.Median(confirmed)), rig.Round(rig.Median(api)), rig.Round(time.Since(start).Seconds())
 		last["flow_mods_min"], last["flow_mods_max"] = slices.Min(mods), slices.Max(mods)
