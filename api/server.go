@@ -188,7 +188,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		name = res
 	}
 	status = s.write(w, rep, err)
-	if status >= 500 {
+	if status >= 500 && req.Context().Err() == nil { // else the client is gone, and what was begun with it
 		s.lg.Error("request failed", zap.String("request_id", id), zap.String("method", req.Method), zap.String("path", path), zap.Error(err))
 	} else {
 		s.lg.Debug("request", zap.String("request_id", id), zap.String("method", req.Method), zap.String("path", path), zap.Int("status", status), zap.Duration("took", time.Since(begin)))
@@ -238,7 +238,7 @@ func storeError(err error) *Error {
 		return fail(http.StatusRequestEntityTooLarge, "HTTPRequestEntityTooLarge", "%s", large.Error())
 	case errors.Is(err, store.ErrConflict):
 		return fail(http.StatusServiceUnavailable, "HTTPServiceUnavailable", "%s", err.Error())
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed), errors.Is(err, context.DeadlineExceeded):
 		return fail(http.StatusServiceUnavailable, "HTTPServiceUnavailable", "%s", err.Error())
 	}
 	return internal()

@@ -406,3 +406,21 @@ func TestExportImport(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestWaitEndsWithClose: who waits for a revision that will not come is told so when the store is closed.
+func TestWaitEndsWithClose(t *testing.T) {
+	s := storetest.Open(t, store.Config{Endpoints: []string{"http://" + newExternal(t).addr}})
+	done := make(chan error, 1)
+	go func() { done <- s.WaitFor(context.Background(), 1<<40) }()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if !errors.Is(err, store.ErrClosed) {
+			t.Errorf("%v, want ErrClosed", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it waits for ever")
+	}
+}

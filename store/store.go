@@ -229,6 +229,8 @@ func (s *Store) WaitFor(ctx context.Context, rev int64) error {
 			return ctx.Err()
 		case <-s.stopped():
 			return s.emb.err
+		case <-s.run.Done(): // nobody follows etcd any more
+			return ErrClosed
 		case <-tick.C:
 			// The revision may be of a key that is not watched: ask for a progress notice.
 			_ = s.client.RequestProgress(clientv3.WithRequireLeader(ctx)) // the watch's stream is the one with this mark

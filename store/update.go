@@ -124,10 +124,10 @@ func (s *Store) try(tx *Tx, m Meta, fn func(tx *Tx) error) (rev int64, again boo
 		used = true
 		return 0, false, fmt.Errorf("%w; whether the change was made is unknown", s.failure())
 	case err != nil && certain(err):
-		s.noteError(err)
+		s.noteError(tx.ctx, err)
 		return 0, false, s.explain("write", err)
 	case err != nil:
-		s.noteError(err)
+		s.noteError(tx.ctx, err)
 		used = true
 		if id == "" { // observed state: writing it again is harmless
 			return 0, false, s.explain("write", err)
@@ -270,7 +270,11 @@ func (s *Store) writable() error {
 	return nil
 }
 
-func (s *Store) noteError(err error) {
+// noteError counts an error of etcd; that the caller does not wait any more is none.
+func (s *Store) noteError(caller context.Context, err error) {
+	if caller.Err() != nil {
+		return
+	}
 	s.metrics.errors.Inc()
 	s.lg.Warn("etcd", zap.Error(err))
 }
