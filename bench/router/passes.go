@@ -207,8 +207,9 @@ func (b *bench) paths(rounds int, groups bool) any {
 			}
 			paths = append(paths, x)
 		}
-		for range rounds {
-			for _, x := range paths {
+		for round := range rounds {
+			for i := range paths { // each first in turn: what was done before a round is still at work in it
+				x := paths[(i+round)%len(paths)]
 				x.runs = append(x.runs, b.run(x))
 			}
 		}
