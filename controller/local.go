@@ -35,6 +35,11 @@ type local struct {
 	used  atomic.Bool // a switch has come
 }
 
+// bridge is the target of a bridge's own socket.
+func (l *local) bridge(name string) string {
+	return "unix:" + filepath.Join(filepath.Dir(l.path), name+".mgmt")
+}
+
 // listenLocal makes the socket beside the database's; nil where the database is not a unix socket in the run
 // directory of a running ovs-vswitchd.
 func listenLocal(ovsdb string, opt openflow.ListenOptions) (*local, error) {

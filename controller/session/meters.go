@@ -42,7 +42,7 @@ func (s *Session) meterMods(c *Change) (msgs []openflow.Message, ids []uint32) {
 // setMeters sends the meters that are not as they should be and remembers those that stand.
 func (s *Session) setMeters(ctx context.Context, c *Change) error {
 	msgs, ids := s.meterMods(c)
-	if err := s.sendMeters(ctx, msgs, ids); err != nil {
+	if err := sendMeters(ctx, s.conn, msgs, ids); err != nil {
 		return err
 	}
 	for _, id := range ids {
@@ -60,7 +60,7 @@ func (s *Session) deleteMeters(ctx context.Context, c *Change) error {
 			msgs, ids = append(msgs, &openflow.MeterMod{Command: openflow.MeterDelete, Meter: openflow.MeterConfig{ID: id}}), append(ids, id)
 		}
 	}
-	if err := s.sendMeters(ctx, msgs, ids); err != nil {
+	if err := sendMeters(ctx, s.conn, msgs, ids); err != nil {
 		return err
 	}
 	for _, id := range ids {
@@ -70,11 +70,11 @@ func (s *Session) deleteMeters(ctx context.Context, c *Change) error {
 }
 
 // sendMeters sends meter-mods and waits for their barrier.
-func (s *Session) sendMeters(ctx context.Context, msgs []openflow.Message, ids []uint32) error {
+func sendMeters(ctx context.Context, conn *openflow.Conn, msgs []openflow.Message, ids []uint32) error {
 	if len(msgs) == 0 {
 		return nil
 	}
-	err := s.conn.Transact(ctx, msgs...)
+	err := conn.Transact(ctx, msgs...)
 	if f := firstFailure(err, len(ids)); f != nil {
 		id := ids[f.Index]
 		return &Rejected{Meter: &id, What: fmt.Sprintf("meter %d", id), Err: f.Err}

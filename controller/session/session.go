@@ -22,6 +22,8 @@ type Session struct {
 	// bundleID is the last bundle's; careful has each step of a change wait for the one before. Apply's.
 	bundleID uint32
 	careful  bool
+	// dial opens a further connection; nil where there is no way or it has proved unfit.
+	dial func(context.Context) (*openflow.Conn, error)
 	// undecoded counts flows of a form that is not known since the session began.
 	undecoded atomic.Uint64
 }
@@ -248,7 +250,19 @@ var ErrPartly = errors.New("the switch committed a bundle without a message that
 // milliseconds. What a bundle's flows do wrong together shows in its commit, which is all or nothing. Only a message
 // that is malformed to the switch is refused when it is added, and the commit would go on without it; that is a
 // defect, and from then on each step waits for the one before.
+//
+// A large change goes over several connections where there is a way to open them, see Widen: it is not atomic then.
 func (s *Session) Apply(ctx context.Context, c *Change) error {
+	if s.dial != nil && !s.careful && c.messages() >= WideFrom {
+		if done, err := s.applyWide(ctx, c); done {
+			return err
+		}
+	}
+	return s.applyNarrow(ctx, c)
+}
+
+// applyNarrow is Apply over the session's own connection.
+func (s *Session) applyNarrow(ctx context.Context, c *Change) error {
 	if s.careful {
 		return s.applyCarefully(ctx, c)
 	}
