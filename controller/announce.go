@@ -3,6 +3,7 @@ package controller
 import (
 	"net/netip"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -20,6 +21,8 @@ type announcer struct {
 	// held is where each gateway and floating IP port is, waiting what is to be announced on a host.
 	held    map[model.PortID]model.HostName
 	waiting map[model.HostName]map[model.PortID]int64 // the revision that must be confirmed
+	// told, if set, hears of ports that are held elsewhere now, or nowhere.
+	told func(model.PortID)
 	// stale are the addresses whose connections a host is to forget.
 	stale map[model.HostName][]staleAddress
 }
@@ -34,8 +37,11 @@ type staleAddress struct {
 	addr netip.Addr
 }
 
-// maxAnnounced bounds how many addresses one confirmation announces; the rest follows with the next.
+// maxAnnounced bounds how many addresses are announced at once; the rest follows soon.
 const maxAnnounced = 256
+
+// announceAgain is how soon.
+const announceAgain = 50 * time.Millisecond
 
 // changed looks where ports are held after changes. It runs in the loop's goroutine.
 func (a *announcer) changed(v model.View, changes []model.Change) {
@@ -90,6 +96,9 @@ func (a *announcer) changed(v model.View, changes []model.Change) {
 		}
 		if host == a.held[id] {
 			continue
+		}
+		if a.told != nil {
+			a.told(id)
 		}
 		if host == "" {
 			delete(a.held, id)
@@ -154,12 +163,23 @@ func (a *announcer) confirmed(h model.HostName, rev int64) (out []model.PortID) 
 	return out
 }
 
+// where says which host holds a port, and whether that host's switches are still to confirm it.
+func (a *announcer) where(id model.PortID) (h model.HostName, waiting bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h = a.held[id]
+	_, waiting = a.waiting[h][id]
+	return h, waiting
+}
+
 // announce sends what a host is to announce. It never blocks.
 func (r *runner) announce(o *ownedHost, rev int64) {
 	ids, stale := r.c.announcer.confirmed(r.host, rev), r.c.announcer.forgotten(r.host, rev)
 	if len(ids)+len(stale) == 0 {
 		return
 	}
+	r.c.holders.note(ids...)
+	r.c.holders.kick()
 	r.mu.Lock()
 	s := o.sessions[ovsdb.BridgeInt]
 	r.mu.Unlock()
@@ -170,6 +190,9 @@ func (r *runner) announce(o *ownedHost, rev int64) {
 		if err := s.Forget(x.zone, x.addr); err != nil {
 			r.log.Warn("cannot end the connections of a floating IP that moved", zap.Stringer("address", x.addr), zap.Error(err))
 		}
+	}
+	if len(ids) == maxAnnounced {
+		time.AfterFunc(announceAgain, func() { r.announce(o, rev) })
 	}
 	v := r.c.cfg.Store.View()
 	for _, id := range ids {

@@ -65,6 +65,8 @@ type Controller struct {
 	// announcer tells external networks where addresses are.
 	announcer announcer
 	live      sync.Map // *openflow.Conn -> *live
+	// holders keeps the status of floating IPs.
+	holders *holders
 	// neighbours finds out the next hops of routers that no port has.
 	neighbours *neighbour.Resolver
 	netlog     *netlog
@@ -83,6 +85,8 @@ func New(cfg Config) *Controller {
 	c := &Controller{cfg: cfg, loop: newLoop(l2.Root, cfg.Settings), started: time.Now().UTC().Truncate(time.Second), runners: map[model.HostName]*runner{},
 		slots: make(chan struct{}, 16)}
 	c.metrics = newMetrics(cfg.Registerer, c)
+	c.holders = newHolders(c)
+	c.announcer.told = c.holders.look
 	c.neighbours = neighbour.New(neighbour.Config{Asker: c.asker, Back: c.unresolved, Limits: neighbour.Limits{Idle: cfg.Settings.FDBAge},
 		Logger: cfg.Logger.Named("neighbour"), Registerer: cfg.Registerer})
 	c.dispatch = dispatch.New(dispatch.Config{View: cfg.Store.View, Facts: c.noted, Hold: c.hold, Logger: cfg.Logger.Named("packetin"), Registerer: cfg.Registerer})
@@ -109,14 +113,14 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.loop.derived = c.metrics.derived
 	l := openflow.NewListener(c.cfg.Socket, c.listenOptions())
 	defer l.Close()
-	errs := make(chan error, 4)
+	errs := make(chan error, 5)
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, f := range []func(context.Context) error{
 		func(ctx context.Context) error { return c.loop.run(ctx, c.cfg.Store) },
 		func(ctx context.Context) error { return c.accept(ctx, l, func() {}) },
-		c.neighbours.Run,
+		c.neighbours.Run, c.holders.run,
 		c.netlog.run,
 	} {
 		wg.Go(func() { errs <- f(ctx); cancel() })

@@ -116,7 +116,7 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 	}
 	o := &ownedHost{generation: generation, db: db, sessions: map[string]*session.Session{}, look: make(chan struct{}, 1)}
 	o.roll = rollout.New(rollout.Config{Host: r.host, Engine: r.c.loop, Logger: r.log.Named("rollout"), Applied: func(rev int64) { o.bind.Applied(rev); r.announce(o, rev) },
-		Refused: func() { o.bind.RefusalsChanged() }, Observe: r.c.metrics.bundle, Audited: r.c.metrics.audited, AuditInterval: r.c.cfg.AuditInterval, Slots: r.c.slots})
+		Refused: func() { o.bind.RefusalsChanged(); r.c.holders.refusalsChanged(r.host, o) }, Observe: r.c.metrics.bundle, Audited: r.c.metrics.audited, AuditInterval: r.c.cfg.AuditInterval, Slots: r.c.slots})
 	o.bind = binding.New(binding.Config{Host: r.host, Store: r.c.cfg.Store, DB: db, Logger: r.log.Named("binding"),
 		Complete: o.roll.Open, Refused: func() map[model.PortID]bool { return r.refused(o) }, Bound: func(d time.Duration) { r.c.metrics.bind.Observe(d.Seconds()) }})
 	if l := r.openLocal(ctx, conf.OVSDB); l != nil {

@@ -63,6 +63,11 @@ func (v View) PortsOfDevice(id string) []*Port { return list[*Port](v, PortsByDe
 // FloatingIP finds a floating IP by id.
 func (v View) FloatingIP(id string) (*FloatingIP, bool) { return get[*FloatingIP](v, FloatingIPs, id) }
 
+// FloatingIPHeldBy finds the floating IP that an OwnerFloatingIP port belongs to.
+func (v View) FloatingIPHeldBy(id PortID) (*FloatingIP, bool) {
+	return first[*FloatingIP](v, FloatingIPsByHolder, string(id))
+}
+
 // FloatingIPsOf lists the floating IPs associated with a port, sorted by id.
 func (v View) FloatingIPsOf(id PortID) []*FloatingIP {
 	return list[*FloatingIP](v, FloatingIPsByPort, string(id))

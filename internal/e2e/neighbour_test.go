@@ -38,6 +38,7 @@ func TestNeighbours(t *testing.T) {
 			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
 			out = at[""]
 			out.Run("ip", "addr", "add", "203.0.113.2/24", "dev", "eth0")
+			out.Run("ip", "addr", "add", "203.0.113.3/24", "dev", "eth0")
 			s.hosts[0].AddBridge("br-ex")
 			s.hosts[0].AddPort("br-ex", "nic1")
 		}})
@@ -111,6 +112,27 @@ func TestNeighbours(t *testing.T) {
 	if l := seen.Stop(); len(l) == 0 {
 		t.Error("c has the address, but not the packets to it")
 	}
+
+	// A floating IP is ACTIVE when it is where it should be, and only while it stands for something.
+	f := s.create("floatingip", object{"floating_network_id": public["id"]})
+	status := func(want string) {
+		t.Helper()
+		s.wait("the floating IP to be "+want, func() bool { return s.show("floatingip", f["id"])["status"] == want })
+	}
+	status("DOWN")
+	for _, v := range []*vm{a, b, a} {
+		s.update("floatingip", f["id"], object{"port_id": v.Port["id"]})
+		status("ACTIVE")
+	}
+	// From there a next hop is asked for in its name.
+	asked := out.Capture("arp[6:2] == 1")
+	a.first("203.0.113.3")
+	if l := strings.Join(asked.Stop(), "\n"); !strings.Contains(l, "who-has 203.0.113.3 tell "+f["floating_ip_address"].(string)) {
+		t.Errorf("the outside was asked %s", l)
+	}
+	s.update("floatingip", f["id"], object{"port_id": nil})
+	status("DOWN")
+	s.delete("floatingip", f["id"])
 
 	// Without the router nothing stays.
 	for _, x := range []object{s1, s2} {
