@@ -42,9 +42,18 @@ func start(t testing.TB, change func(*api.Config)) *server {
 // do sends a request and gives the status and the decoded body.
 func (s *server) do(method, path, body string) (int, map[string]any) {
 	s.t.Helper()
+	return s.with("", "", method, path, body)
+}
+
+// with is do with a header, if that is not empty.
+func (s *server) with(header, value, method, path, body string) (int, map[string]any) {
+	s.t.Helper()
 	req, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if header != "" {
+		req.Header.Set(header, value)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -65,12 +65,49 @@ func (c *call) addresses(n *model.Network) addressCount {
 	return out
 }
 
-// fixed serves the collections that are the same for everybody.
-func fixed(name, missing, missingText string, items ...any) specialHandler {
+// filtered lists what passes the request's filters, of items that are no objects of the store; other filters than attrs are
+// refused, or ignored if that is nil, as the reference does with some.
+func (c *call) filtered(name string, attrs []string, items []any) (*reply, error) {
+	var invalid, fields []string
+	want := map[string][]string{}
+	for _, p := range parsePairs(c.req.URL.RawQuery) {
+		switch {
+		case p.key == "fields":
+			fields = append(fields, p.value)
+		case slices.Contains(control, p.key):
+		case attrs != nil && !slices.Contains(attrs, p.key):
+			invalid = append(invalid, p.key)
+		default:
+			want[p.key] = append(want[p.key], p.value)
+		}
+	}
+	if invalid != nil {
+		return nil, badRequest("%s is invalid attribute for filtering", repr(invalid))
+	}
+	out := []any{}
+next:
+	for _, x := range items {
+		item := x.(map[string]any)
+		shown := map[string]any{}
+		for k, v := range item {
+			if w, ok := want[k]; ok && !slices.Contains(w, repr(v)) && !slices.Contains(w, text(v)) {
+				continue next
+			}
+			if fields == nil || slices.Contains(fields, k) {
+				shown[k] = v
+			}
+		}
+		out = append(out, shown)
+	}
+	return &reply{http.StatusOK, appendJSON(nil, map[string]any{name: out})}, nil
+}
+
+// fixed serves the collections that are the same for everybody; attrs are what an item of them has.
+func fixed(name, missing, missingText string, attrs []string, items ...any) specialHandler {
 	return func(c *call, parts []string, _ []byte) (*reply, error) {
 		switch {
 		case len(parts) == 1 && c.req.Method == http.MethodGet:
-			return &reply{http.StatusOK, appendJSON(nil, map[string]any{name: items})}, nil
+			return c.filtered(name, attrs, items)
 		case len(parts) == 2 && missing != "":
 			return nil, notFound(missing, missingText, parts[1])
 		}

@@ -23,10 +23,10 @@ var declare = sync.OnceValue(func() []*Resource {
 type specialHandler func(c *call, parts []string, raw []byte) (*reply, error)
 
 var (
-	noFlavors    = fixed("flavors", "FlavorNotFound", "Flavor %s could not be found.")
-	noProfiles   = fixed("service_profiles", "ServiceProfileNotFound", "Service Profile %s could not be found.")
-	providers    = fixed("service_providers", "", "", map[string]any{"service_type": "L3_ROUTER_NAT", "name": "penstock", "default": true})
-	noAgents     = fixed("agents", "", "")
+	noFlavors    = fixed("flavors", "FlavorNotFound", "Flavor %s could not be found.", []string{"id", "name", "description", "enabled", "service_type", "service_profiles"})
+	noProfiles   = fixed("service_profiles", "ServiceProfileNotFound", "Service Profile %s could not be found.", []string{"id", "description", "driver", "enabled", "metainfo"})
+	providers    = fixed("service_providers", "", "", nil, map[string]any{"service_type": "L3_ROUTER_NAT", "name": "penstock", "default": true})
+	noAgents     = fixed("agents", "", "", nil)
 	zonesOfHosts = specialHandler(zones)
 	logTypes     = specialHandler(loggableResources)
 	quotasOfAll  = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) { return c.quotas(parts, raw) })
@@ -90,5 +90,5 @@ func zones(c *call, parts []string, _ []byte) (*reply, error) {
 			out = append(out, map[string]any{"name": z, "resource": resource, "state": state})
 		}
 	}
-	return &reply{http.StatusOK, appendJSON(nil, map[string]any{"availability_zones": out})}, nil
+	return c.filtered("availability_zones", []string{"name", "resource", "state"}, out)
 }
