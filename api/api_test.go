@@ -358,3 +358,22 @@ func TestConfiguredQuotas(t *testing.T) {
 		t.Error("-2 is taken")
 	}
 }
+
+// TestNova: the deletion of a server's port leaves what Nova is told from, if there is a Nova.
+func TestNova(t *testing.T) {
+	const server = "6f4c1c0e-6a53-5d0c-9f5e-0d3b6f1f7a11"
+	for _, with := range []bool{false, true} {
+		s := start(t, func(c *api.Config) { c.Nova = with })
+		n := s.make("networks", "network", `{}`)
+		for _, attrs := range []string{`"device_id":"` + server + `","device_owner":"compute:nova"`, `"device_id":"` + server + `","device_owner":"network:dhcp"`, `"device_id":"x","device_owner":"compute:nova"`, `"name":"x"`} {
+			p := s.make("ports", "port", `{"network_id":"`+n+`",`+attrs+`}`)
+			if st, m := s.do("DELETE", "/v2.0/ports/"+p, ""); st != 204 {
+				t.Fatal(st, m)
+			}
+			r, ok := s.st.Snapshot().Get(model.NovaReports, p).(*model.NovaReport)
+			if want := with && strings.Contains(attrs, server) && strings.Contains(attrs, "compute:"); ok != want || ok && (r.Server != server || r.Active) {
+				t.Errorf("Nova %v, port with %s: record %+v", with, attrs, r)
+			}
+		}
+	}
+}

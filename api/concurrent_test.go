@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/api"
@@ -27,29 +25,6 @@ import (
 	"github.com/penstock/penstock/store"
 	"github.com/penstock/penstock/store/storetest"
 )
-
-// etcd runs an etcd of the operator's and gives its URL.
-func etcd(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := url.URL{Scheme: "http", Host: l.Addr().String()}
-	l.Close()
-	c := embed.NewConfig()
-	c.Dir = t.TempDir()
-	c.ListenPeerUrls = nil
-	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{u}, []url.URL{u}
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	e, err := embed.StartEtcd(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-e.Server.ReadyNotify()
-	t.Cleanup(e.Close)
-	return u.String()
-}
 
 // agree fails the test if what is reserved is not exactly what the ports have: addresses and MACs.
 func agree(t *testing.T, st *store.Store) {
@@ -93,7 +68,7 @@ func agree(t *testing.T, st *store.Store) {
 // pool until it is exhausted, while a server ends: each address once, then 409, and nothing half done. Then they give
 // the addresses back, all at once, and take them again.
 func TestExhaustionOfMany(t *testing.T) {
-	endpoint := etcd(t)
+	endpoint := storetest.Etcd(t)
 	var servers []*server
 	var front []*httptest.Server
 	for range 3 {

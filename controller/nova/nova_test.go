@@ -530,3 +530,49 @@ func TestMany(t *testing.T) {
 		t.Errorf("%d events in %d requests, want 270 in 3", len(got), c.requests)
 	}
 }
+
+// TestSeveral: of several penstockds one sends, and when it ends another goes on where it was.
+func TestSeveral(t *testing.T) {
+	endpoint, c := storetest.Etcd(t), newCompute(t)
+	var stores []*store.Store
+	var notifiers []*Notifier
+	var stops []func()
+	for range 3 {
+		st := storetest.Open(t, store.Config{Endpoints: []string{endpoint}, LeaseTTL: 2 * time.Second})
+		n, stop := run(t, st, c, nil)
+		stores, notifiers, stops = append(stores, st), append(notifiers, n), append(stops, stop)
+	}
+	a := newPort()
+	storetest.Put(t, stores[1], a, status(a, "ACTIVE"))
+	c.expect("plugged " + a.ID)
+	for left := 3; left > 1; left-- {
+		leader := slices.IndexFunc(stores, func(st *store.Store) bool {
+			return slices.ContainsFunc(st.Members(), func(m store.Member) bool { return m.Leader && m.ID == st.MemberID() })
+		})
+		if leader < 0 {
+			t.Fatal("nobody leads")
+		}
+		other := stores[(leader+1)%left]
+		waitFor(t, "the acknowledgement to be recorded", func() bool { return pending(other.Snapshot(), model.PortID(a.ID)) == nil })
+		// It ends while Nova is down and something waits.
+		c.mu.Lock()
+		c.before = func(_ int, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			w.WriteHeader(http.StatusBadGateway)
+			return true
+		}
+		c.mu.Unlock()
+		storetest.Put(t, other, status(a, "DOWN"))
+		storetest.Put(t, other, status(a, "ACTIVE"))
+		waitFor(t, "Nova to be asked", func() bool { return notifiers[leader].Health() != nil })
+		stops[leader]()
+		if err := stores[leader].Close(); err != nil {
+			t.Fatal(err)
+		}
+		c.mu.Lock()
+		c.before = nil
+		c.mu.Unlock()
+		stores, notifiers, stops = slices.Delete(stores, leader, leader+1), slices.Delete(notifiers, leader, leader+1), slices.Delete(stops, leader, leader+1)
+		waitFor(t, "another one to send", func() bool { return len(c.heard()) >= 2 })
+		c.expect("unplugged "+a.ID, "plugged "+a.ID)
+	}
+}
