@@ -67,7 +67,9 @@ func (c *Controller) serve(ctx context.Context, conn *openflow.Conn) error {
 		return fmt.Errorf("host %s %s: %w", r.host, bridge, err)
 	}
 	if l := o.local.Load(); l != nil {
-		s.Widen(func(ctx context.Context) (*openflow.Conn, error) { return openflow.Dial(ctx, l.bridge(bridge), openflow.Options{}) })
+		s.Widen(func(ctx context.Context) (*openflow.Conn, error) {
+			return openflow.Dial(ctx, l.bridge(bridge), openflow.Options{})
+		})
 	}
 	if bridge == ovsdb.BridgeInt {
 		o.bind.ForgetNumbers()

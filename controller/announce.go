@@ -194,10 +194,26 @@ func (r *runner) announce(o *ownedHost, rev int64) {
 	if len(ids) == maxAnnounced {
 		time.AfterFunc(announceAgain, func() { r.announce(o, rev) })
 	}
+	r.tell(o, ids, 0)
+}
+
+// announceAfter is how long after an announcement the next is made. Frames are lost; and the bridge of the new host itself
+// may be taught otherwise once more after the first: Open vSwitch learns from a datapath flow's packets when it collects
+// their number, up to half a second later, so that the old host's last ones come after it.
+var announceAfter = [...]time.Duration{time.Second, 3 * time.Second}
+
+// tell sends the round's announcement of ports, and sees to the next.
+func (r *runner) tell(o *ownedHost, ids []model.PortID, round int) {
+	r.mu.Lock()
+	s := o.sessions[ovsdb.BridgeInt]
+	r.mu.Unlock()
+	if s == nil || len(ids) == 0 {
+		return
+	}
 	v := r.c.cfg.Store.View()
 	for _, id := range ids {
 		p, ok := v.Port(id)
-		if !ok {
+		if host, _ := r.c.announcer.where(id); !ok || host != r.host {
 			continue
 		}
 		n, ok := v.Network(p.NetworkID)
@@ -209,6 +225,9 @@ func (r *runner) announce(o *ownedHost, rev int64) {
 				s.SendInto(0, n.Key, gratuitous(p.MAC, f.Address)) //nolint:errcheck // a switch that takes no more hears of it by ARP
 			}
 		}
+	}
+	if round < len(announceAfter) {
+		time.AfterFunc(announceAfter[round], func() { r.tell(o, ids, round+1) })
 	}
 }
 
