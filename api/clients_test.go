@@ -127,6 +127,14 @@ func TestOpenstackClient(t *testing.T) {
 		{cmd: "security group rule create --protocol icmp --icmp-type 8 --remote-address-group ah www", want: `remote_address_group_id +\| [0-9a-f]`},
 		{cmd: "security group rule list --ingress --protocol tcp www -f value", want: `80:90`},
 
+		{cmd: "network loggable resources list -f value", want: `^security_group\n$`},
+		{cmd: "network log create --resource-type security_group --resource www --event DROP --description text drops", want: `Event +\| DROP(?s:.*)Name +\| drops`},
+		{cmd: "network log create --resource-type router all", want: `fails: Invalid log resource_type: router`},
+		{cmd: "network log set --disable --name none drops", want: `^$`},
+		{cmd: "network log show none -f value -c Enabled", want: `^False\n$`},
+		{cmd: "network log list -f value -c Name -c Type", want: `^none security_group\n$`},
+		{cmd: "network log delete none", want: `^$`},
+
 		{cmd: "port create --network net --security-group www --fixed-ip subnet=sub,ip-address=10.0.0.50 --host h1 --vnic-type normal --allowed-address ip-address=10.0.0.200 --extra-dhcp-option name=bootfile-name,value=pxe,ip-version=4 --tag red p1", want: `binding_vif_type +\| ovs(?s:.*)ip_address='10.0.0.50'`},
 		{cmd: "port create --network net --fixed-ip subnet=sub,ip-address=10.0.0.50 p2", want: `fails: 409.*IP address 10.0.0.50 already allocated in subnet`},
 		{cmd: "port set --name p1b --description text --fixed-ip subnet=sub,ip-address=10.0.0.51 --device compute1 --device-owner compute:nova p1", want: `^$`},
