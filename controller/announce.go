@@ -13,8 +13,8 @@ import (
 	"github.com/penstock/penstock/packetin/frame"
 )
 
-// announcer tells external networks by gratuitous ARP (RFC 5944 4.6) which host holds a router's gateway or a floating
-// IP now, when that changes: switches and neighbours outside send to the old one otherwise. What a host is to announce
+// announcer tells physical networks by gratuitous ARP (RFC 5944 4.6) which host holds a router's gateway, its interface
+// there, or a floating IP now, when that changes: switches and neighbours outside send to the old one otherwise. What a host is to announce
 // waits until the host's switches have confirmed the flows that make it true.
 type announcer struct {
 	mu sync.Mutex
@@ -56,6 +56,9 @@ func (a *announcer) changed(v model.View, changes []model.Change) {
 		if r, ok := v.Router(id); ok && r.GatewayPort != "" {
 			look[r.GatewayPort] = true
 		}
+		for _, p := range v.PortsOfDevice(id) {
+			look[model.PortID(p.ID)] = true
+		}
 		for _, f := range v.FloatingIPsThrough(id) {
 			floating(f)
 		}
@@ -82,9 +85,18 @@ func (a *announcer) changed(v model.View, changes []model.Change) {
 			for _, f := range v.FloatingIPsOf(b.PortID) {
 				floating(f)
 			}
+		case model.Ports:
+			for _, o := range []model.Object{c.Old, c.New} {
+				if p, ok := o.(*model.Port); ok && model.IsRouterInterface(p.DeviceOwner) {
+					look[model.PortID(p.ID)] = true
+				}
+			}
 		case model.Hosts, model.HostStates: // any router may move
 			for _, id := range v.GatedRouters() {
 				router(id)
+			}
+			for _, p := range v.AllRouterInterfaces() {
+				look[model.PortID(p.ID)] = true
 			}
 		}
 	}
@@ -92,7 +104,9 @@ func (a *announcer) changed(v model.View, changes []model.Change) {
 		p, ok := v.Port(id)
 		var host model.HostName
 		if ok {
-			host, _ = v.HeldOn(p)
+			if host, ok = v.HeldOn(p); !ok {
+				host, _ = v.EntryHost(p)
+			}
 		}
 		if host == a.held[id] {
 			continue

@@ -233,9 +233,14 @@ func (v View) GatewayHost(r *Router) (HostName, bool) {
 	if !ok {
 		return "", false
 	}
+	return v.elect(r.ID, func(h *Host) bool { any, _ := reaches(n, h); return any })
+}
+
+// elect is the host for an id among those that will do.
+func (v View) elect(id string, will func(*Host) bool) (HostName, bool) {
 	var alive, all []*Host
 	for _, h := range v.HostList() {
-		if yes, _ := reaches(n, h); yes {
+		if will(h) {
 			all = append(all, h)
 			if s, ok := v.HostState(HostName(h.ID)); ok && s.Alive && !h.Draining {
 				alive = append(alive, h)
@@ -246,13 +251,43 @@ func (v View) GatewayHost(r *Router) (HostName, bool) {
 		alive = all
 	}
 	for _, tag := range []string{"zone", "rack"} {
-		alive = rendezvous(r.ID, alive, func(h *Host) string { return h.HostTags[tag] })
+		alive = rendezvous(id, alive, func(h *Host) string { return h.HostTags[tag] })
 	}
-	if alive = rendezvous(r.ID, alive, func(h *Host) string { return h.ID }); len(alive) == 0 {
+	if alive = rendezvous(id, alive, func(h *Host) string { return h.ID }); len(alive) == 0 {
 		return "", false
 	}
 	return HostName(alive[0].ID), true
 }
+
+// EntryHost is the host where machines of a physical network that are no ports meet a router's interface on it: its gateway's
+// host, if that has the physical network, else one that has, elected as that is. False on other networks: there is nobody.
+func (v View) EntryHost(p *Port) (HostName, bool) {
+	n, ok := v.Network(p.NetworkID)
+	if !ok || !n.Physical() || !IsRouterInterface(p.DeviceOwner) {
+		return "", false
+	}
+	if r, ok := v.Router(p.DeviceID); ok && r.GatewayNetwork != "" {
+		if at, ok := v.GatewayHost(r); ok {
+			if h, ok := v.Host(at); ok {
+				if _, physical := reaches(n, h); physical {
+					return at, true
+				}
+			}
+		}
+	}
+	return v.elect(p.ID, func(h *Host) bool { _, physical := reaches(n, h); return physical })
+}
+
+// RouterInterfaces finds the ports of all routers' inner interfaces under the one key "all".
+var RouterInterfaces = index(Ports, "routerinterfaces", func(o Object) []string {
+	if !IsRouterInterface(o.(*Port).DeviceOwner) {
+		return nil
+	}
+	return one("all")
+})
+
+// AllRouterInterfaces lists the ports of all routers' inner interfaces, sorted by id.
+func (v View) AllRouterInterfaces() []*Port { return list[*Port](v, RouterInterfaces, "all") }
 
 // rendezvous keeps the hosts of the domain that wins for an id (highest random weight).
 func rendezvous(id string, hosts []*Host, domain func(*Host) string) []*Host {

@@ -36,7 +36,7 @@ var (
 	Uplink = &Table{
 		ID: 68, Role: RoleInt, Name: "uplink",
 		Doc:   "Sends a packet to another host or the physical network, marked with its network, over the network's carrier.",
-		Match: []*Field{Net, Remote, EthSrc}, Write: []*Field{PktMark, EthSrc},
+		Match: []*Field{Net, Remote, EthSrc, EthType}, Write: []*Field{PktMark, EthSrc, EthType},
 	}
 	Output = &Table{
 		ID: 64, Role: RoleInt, Name: "output",

@@ -13,6 +13,8 @@ var (
 	ClaimSame   = ARPWatch.Rule(246, 110, "ARP from a known next hop says nothing new")
 	ClaimOther  = ARPWatch.Rule(247, 100, "ARP from a known next hop by another MAC address goes to the controller, which asks who is right")
 	ARPAnswer   = RouteIn.Rule(248, 110, "an ARP reply to a question of this host is looked at, and ends")
+	RouteEntry  = RouteIn.Rule(251, 100, "a packet of a machine in the physical network to the router's MAC is routed on one host")
+	RouterSays  = Uplink.Rule(252, 160, "ARP of a router's interface leaves from its own MAC address, on one host")
 	ARPTold     = ARPResponder.Rule(250, 50, "an ARP reply to all, which nobody asked for, is flooded and shown to the handler: the address may have moved")
 	ARPHeard    = RouteIn.Rule(249, 60, "any other ARP may tell of a next hop that moved")
 )

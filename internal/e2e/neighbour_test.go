@@ -175,3 +175,50 @@ func (e *env) metric(name string) (v float64) {
 	}
 	return v
 }
+
+// TestEntry routes between VMs of two hosts and a machine in a VLAN that is no port of the store: it has the router as its
+// gateway, and each host finds it out for itself.
+func TestEntry(t *testing.T) {
+	t.Parallel()
+	var machine *ovstest.VM
+	nic := map[string]string{"ext": "nic1"}
+	s := newSite(t, siteOptions{hosts: 2, physical: []map[string]string{nic, nic}, mappings: []string{"{external: br-ex}", "{external: br-ex}"},
+		setup: func(s *site) {
+			_, at := s.outside("out", "ext", map[string]string{"100": "10.0.3.200/24"})
+			machine = at["100"]
+			machine.Run("ip", "route", "add", "default", "via", "10.0.3.1")
+			for _, h := range s.hosts {
+				h.AddBridge("br-ex")
+				h.AddPort("br-ex", "nic1")
+				h.VSCtl("set", "Bridge", "br-ex", "external_ids:penstock-takeover=true")
+			}
+		}})
+	blue, s1 := s.network("blue", "10.0.1.0/24", nil)
+	hall := s.create("network", object{"name": "hall", "provider:network_type": "vlan", "provider:physical_network": "external", "provider:segmentation_id": 100})
+	s2 := s.create("subnet", object{"network_id": hall["id"], "ip_version": 4, "cidr": "10.0.3.0/24", "allocation_pools": []object{{"start": "10.0.3.2", "end": "10.0.3.99"}}})
+	s.router("r", s1, s2)
+	a, b := s.on(s.hosts[0], "a", blue, "10.0.1.11", nil).via("10.0.1.1"), s.on(s.hosts[1], "b", blue, "10.0.1.12", nil).via("10.0.1.1")
+	c := s.on(s.hosts[1], "c", hall, "10.0.3.13", nil).via("10.0.3.1")
+	s.settle()
+	a.pings("10.0.1.12")
+	b.pings("10.0.1.11")
+	told := machine.Capture("arp or icmp")
+	for _, v := range []*vm{a, b} {
+		v.pings("10.0.3.200")
+		v.pings("10.0.3.13")
+		v.first("10.0.3.200")
+	}
+	c.pings("10.0.3.200")
+	for _, dst := range []string{"10.0.3.1", "10.0.1.11", "10.0.1.12"} {
+		if !machine.WaitPing(dst, patience) {
+			t.Errorf("the machine gets no answer from %s: it saw %s", dst, strings.Join(told.Stop(), "\n"))
+		}
+	}
+	if o, _ := b.TryRun("ping", "-c", "1", "-W", "10", "10.0.3.201"); !strings.Contains(o, "From 10.0.1.1 ") || !strings.Contains(o, "Destination Host Unreachable") {
+		t.Errorf("nobody is there: %s", o)
+	}
+	if o, _ := machine.TryRun("ping", "-c", "1", "-W", "10", "10.0.1.77"); !strings.Contains(o, "From 10.0.3.1 ") || !strings.Contains(o, "Destination Host Unreachable") {
+		t.Errorf("nobody is there, from the machine: %s", o)
+	}
+	told.Stop()
+}

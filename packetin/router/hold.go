@@ -27,15 +27,14 @@ func hold(v model.View, in *packetin.Packet, eth *frame.Ethernet, rt *model.Rout
 		return refuse(in, from, icmp.HostUnreachable, OutcomeNoNeighbour, r)
 	}
 	inside := !model.IsRouterInterface(asker.DeviceOwner) && asker.DeviceOwner != model.OwnerRouterGateway
-	net := from.net
+	at, ok := v.NetworkByKey(from.net)
 	if inside {
-		at, ok := v.Network(asker.NetworkID)
-		if !ok {
-			return r.Ignore(OutcomeNoRouter, nil)
-		}
-		net = at.Key
+		at, ok = v.Network(asker.NetworkID)
 	}
-	r.Hold = &packetin.Hold{Net: n.Key, Addr: addr, MAC: mac, IP: ip, From: net, Inside: inside, Remote: eth.Dst == rt.GatewayMAC()}
+	if !ok {
+		return r.Ignore(OutcomeNoRouter, nil)
+	}
+	r.Hold = &packetin.Hold{Net: n.Key, Addr: addr, MAC: mac, IP: ip, From: at.Key, Inside: inside, Remote: !inside && eth.Dst == v.ToGateway(rt, at, in.Host)}
 	r.Outcome = OutcomeHeld
 	return nil
 }

@@ -40,6 +40,7 @@ var (
 
 func root(_ model.View, _ pipeline.Switch, _ string, out *pipeline.Out) {
 	out.NeedEach(pipeline.Each{Index: model.RoutersGated, Key: "all", Kind: NAT.Place})
+	out.NeedEach(pipeline.Each{Index: model.RouterInterfaces, Key: "all", Kind: NAT.EntryPlace})
 	secgroup.Logs(out)
 	out.NeedEach(pipeline.Each{Index: model.HostsAll, Key: "all", Kind: Host, ID: func(model.Object) string { return "" },
 		HostOf: func(o model.Object) model.HostName { return model.HostName(o.ObjectID()) }})

@@ -125,7 +125,7 @@ func localNetwork(v model.View, sw pipeline.Switch, id string, out *pipeline.Out
 }
 
 // routersAway has what routers send over a physical network leave from a MAC address of the host, and arrive from the
-// router's own.
+// router's own. The ARP of one host leaves from that, so that the switches there know the way to it.
 func routersAway(v model.View, sw pipeline.Switch, n *model.Network, c *carrier, out *pipeline.Out) {
 	h, ok := v.Host(sw.Host)
 	if !ok {
@@ -138,8 +138,11 @@ func routersAway(v model.View, sw pipeline.Switch, n *model.Network, c *carrier,
 			return
 		}
 		out.For(model.Ports, p.Key)
-		out.Add(pipeline.RouterAway, pipeline.Match{pipeline.Net.Key(n.Key), pipeline.EthSrc.MAC(p.MAC)},
-			pipeline.EthSrc.Load(mac.Uint64()), pipeline.PktMark.Load(uint64(c.mark)), output(c.port))
+		own := pipeline.Match{pipeline.Net.Key(n.Key), pipeline.EthSrc.MAC(p.MAC)}
+		out.Add(pipeline.RouterAway, own, pipeline.EthSrc.Load(mac.Uint64()), pipeline.PktMark.Load(uint64(c.mark)), output(c.port))
+		if at, _ := v.EntryHost(p); at == sw.Host {
+			out.Add(pipeline.RouterSays, append(own, pipeline.IsARP), pipeline.PktMark.Load(uint64(c.mark)), output(c.port))
+		}
 		any, mask := model.RouteMACs(i)
 		out.Add(pipeline.FromRouter, append(from[:len(from):len(from)], pipeline.EthSrc.Masked(any.Uint64(), mask.Uint64())),
 			append(acts[:len(acts):len(acts)], pipeline.EthSrc.Load(p.MAC.Uint64()), pipeline.Net.Load(uint64(n.Key)), pipeline.Remote.Load(1), pipeline.Goto(pipeline.RouteIn))...)

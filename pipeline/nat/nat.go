@@ -14,8 +14,10 @@ import (
 )
 
 // Kinds are the kinds of unit. Place is asked for once for every router with a gateway, LocalRouter on every host that
-// has the router, FloatingIP for every floating IP that a host may have to hold.
-type Kinds struct{ Place, Gateway, LocalRouter, FloatingIP *pipeline.Kind }
+// has the router, FloatingIP for every floating IP that a host may have to hold, EntryPlace for every inner interface.
+type Kinds struct {
+	Place, Gateway, LocalRouter, FloatingIP, EntryPlace, Entry *pipeline.Kind
+}
 
 // New makes the kinds. localNetwork is a network on a host; tunnel has frames to a MAC address of a network sent to a host.
 func New(localNetwork *pipeline.Kind, tunnel func(v model.View, n *model.Network, mac model.MAC, host model.HostName, out *pipeline.Out)) *Kinds {
@@ -35,19 +37,36 @@ func New(localNetwork *pipeline.Kind, tunnel func(v model.View, n *model.Network
 			floatingIP(v, sw, f, out)
 		}
 	}}
-	k.Gateway = &pipeline.Kind{Name: "router-gateway", Order: 6, Derive: func(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
-		r, ok := v.Router(id)
-		if !ok {
-			return
-		}
+	reach := func(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
 		routers, networks := v.Reachable(v.InnerNetworks(id))
-		for _, n := range append(networks, r.GatewayNetwork) {
+		for _, n := range networks {
 			out.Need(localNetwork, sw.Host, string(n))
 		}
 		for _, id := range append(routers, id) {
 			out.Need(l3.Router, "", id)
 			out.Need(k.LocalRouter, sw.Host, id)
 		}
+	}
+	k.Entry = &pipeline.Kind{Name: "router-entry", Order: 7, Derive: func(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
+		if p, ok := v.Port(model.PortID(id)); ok {
+			reach(v, sw, p.DeviceID, out)
+			entry(v, p, out)
+		}
+	}}
+	k.EntryPlace = &pipeline.Kind{Name: "router-entry-place", Order: 3, Shared: true, Derive: func(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
+		if p, ok := v.Port(model.PortID(id)); ok {
+			if host, ok := v.EntryHost(p); ok {
+				out.Need(k.Entry, host, id)
+			}
+		}
+	}}
+	k.Gateway = &pipeline.Kind{Name: "router-gateway", Order: 6, Derive: func(v model.View, sw pipeline.Switch, id string, out *pipeline.Out) {
+		r, ok := v.Router(id)
+		if !ok {
+			return
+		}
+		reach(v, sw, id, out)
+		out.Need(localNetwork, sw.Host, string(r.GatewayNetwork))
 		out.NeedEach(pipeline.Each{Index: model.FloatingIPsByRouter, Key: id, Kind: k.FloatingIP, Host: sw.Host})
 	}}
 	k.Place = &pipeline.Kind{Name: "router-place", Order: 2, Shared: true, Derive: func(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
@@ -142,6 +161,24 @@ func outside(ext *model.Network, mac model.MAC, a netip.Addr, out *pipeline.Out)
 		pipeline.Copy(pipeline.ARPSHA, pipeline.ARPTHA), pipeline.ARPSHA.Load(mac.Uint64()),
 		pipeline.Copy(pipeline.ARPSPA, pipeline.ARPTPA), pipeline.ARPSPA.Load(pipeline.AddrUint(a)),
 		pipeline.Remote.Load(0), pipeline.NoPort.Load(nowhere), pipeline.Goto(pipeline.Uplink))
+}
+
+// entry takes in what machines of a physical network that are no ports send to a router's interface on it, and answers their
+// questions for it.
+func entry(v model.View, p *model.Port, out *pipeline.Out) {
+	r, ok := v.Router(p.DeviceID)
+	n, ok2 := v.Network(p.NetworkID)
+	if !ok || !ok2 || !r.AdminStateUp || !p.AdminStateUp {
+		return
+	}
+	out.For(model.Ports, p.Key)
+	out.Add(pipeline.RouteEntry, pipeline.Match{pipeline.Net.Key(n.Key), pipeline.Remote.Is(1), pipeline.EthDst.MAC(p.MAC), pipeline.IsIPv4},
+		append(l3.Enter(r, n), pipeline.Goto(pipeline.RouteSelf))...)
+	for _, f := range p.FixedIPs {
+		if f.Address.Is4() {
+			outside(n, p.MAC, f.Address, out)
+		}
+	}
 }
 
 // answers looks at the replies to a MAC of ours.
