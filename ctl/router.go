@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,13 +11,35 @@ import (
 // routerCommands are what a router has beside the commands of every resource.
 func (a *app) routerCommands() []*cobra.Command {
 	iface := &cobra.Command{Use: "interface", Short: "Connect a router with subnets"}
-	iface.AddCommand(a.interfaceCommand("add", "Connect a router with a subnet, at its gateway's address, or by a port"),
+	iface.AddCommand(a.interfaceList(), a.interfaceCommand("add", "Connect a router with a subnet, at its gateway's address, or by a port"),
 		a.interfaceCommand("remove", "Take a router off a subnet; the port goes, also one that was given"))
 	gw := &cobra.Command{Use: "gateway", Short: "Connect a router with an external network"}
 	gw.AddCommand(a.gatewaySet(), a.gatewayUnset())
 	route := &cobra.Command{Use: "route", Short: "Change a router's static routes one by one"}
 	route.AddCommand(a.extraRoute("add", "add_extraroutes"), a.extraRoute("remove", "remove_extraroutes"))
 	return []*cobra.Command{iface, gw, route}
+}
+
+// interfaceList lists the ports of a router, that on the external network too.
+func (a *app) interfaceList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list ROUTER", Aliases: []string{"ls"}, Short: "List a router's ports", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeOne(router),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := a.lookup(cmd)
+			if err != nil {
+				return err
+			}
+			id, err := l.ID(router, args[0])
+			if err != nil {
+				return err
+			}
+			ports, err := l.c.List(l.ctx, port.Collection, url.Values{"device_id": {id}})
+			if err != nil {
+				return err
+			}
+			return a.printObjects(l, ports, port.Columns)
+		},
+	}
 }
 
 func (a *app) interfaceCommand(verb, short string) *cobra.Command {
