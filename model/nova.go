@@ -15,6 +15,8 @@ type NovaReport struct {
 	// if Nova was told of none.
 	Revision int64 `json:"revision,omitempty"`
 	Active   bool  `json:"active,omitempty"`
+	// Addresses stands for the addresses and floating IPs that Nova may have seen, "" for none that are known.
+	Addresses string `json:"addresses,omitempty"`
 }
 
 // ObjectID implements Object.

@@ -1,5 +1,5 @@
 // Package nova tells Nova, OpenStack's compute service, when the ports of its servers are plugged, unplugged and
-// deleted: a server's boot waits for that. It sends os-server-external-events until Nova acknowledges them, and knows
+// deleted, for which a server's boot waits, and when their addresses change. It sends os-server-external-events until Nova acknowledges them, and knows
 // after a restart what is left to send: that is the difference of the store's ports and their statuses from its
 // NovaReports. It decides nothing about ports and asks Nova nothing else.
 package nova
@@ -7,6 +7,8 @@ package nova
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,6 +58,7 @@ const (
 	plugged   = "network-vif-plugged"
 	unplugged = "network-vif-unplugged"
 	deleted   = "network-vif-deleted"
+	changed   = "network-changed" // addresses or floating IPs: Nova reads them again
 )
 
 // Notifier is the one of all penstockds that are alive which sends, or stands by to. Run's goroutines own it; the
@@ -139,7 +142,7 @@ func (n *Notifier) lead(ctx context.Context) {
 			if err != nil {
 				return
 			}
-			n.changed(changes)
+			n.note(changes)
 		}
 	})
 	n.send(ctx)
@@ -152,16 +155,25 @@ func (n *Notifier) lead(ctx context.Context) {
 	n.mu.Unlock()
 }
 
-// changed queues the ports about which there may be something to tell.
-func (n *Notifier) changed(changes []model.Change) {
+// note queues the ports about which there may be something to tell.
+func (n *Notifier) note(changes []model.Change) {
 	now := time.Now()
 	snap := n.cfg.Store.Snapshot() // at least as new as the changes
-	any := false
+	var ids []model.PortID
 	for _, c := range changes {
-		if c.Table != model.Ports && c.Table != model.PortStatuses && c.Table != model.NovaReports {
-			continue
+		switch c.Table {
+		case model.Ports, model.PortStatuses, model.NovaReports:
+			ids = append(ids, model.PortID(c.ID()))
+		case model.FloatingIPs:
+			for _, o := range []model.Object{c.Old, c.New} {
+				if f, ok := o.(*model.FloatingIP); ok && f.PortID != "" {
+					ids = append(ids, f.PortID)
+				}
+			}
 		}
-		id := model.PortID(c.ID())
+	}
+	any := false
+	for _, id := range ids {
 		if pending(snap, id) == nil {
 			continue
 		}
@@ -310,6 +322,9 @@ func pending(s source, id model.PortID) *report {
 	if st, ok := v.PortStatus(id); ok && now.Server != "" {
 		now.Revision, now.Active = s.Version(model.PortStatuses, string(id)), st.Status == model.StatusActive
 	}
+	if now.Server != "" {
+		now.Addresses = addresses(v, p)
+	}
 	if known && *was == now || known && was.Server == "" && now.Server == "" || !known && now.Revision == 0 {
 		return nil
 	}
@@ -317,6 +332,12 @@ func pending(s source, id model.PortID) *report {
 	// A status of another version is another plugging: between the two the port was not ACTIVE, though nobody may have
 	// looked then. And that Nova has not acknowledged that a port was plugged does not mean that it was not told.
 	same := known && was.Server == now.Server
+	if same && was.Addresses != "" && was.Addresses != now.Addresses {
+		add(changed, now.Server)
+	}
+	if same && was.Revision == now.Revision {
+		return r
+	}
 	switch {
 	case known && was.Active && (now.Active || !same):
 		add(unplugged, was.Server)
@@ -327,6 +348,18 @@ func pending(s source, id model.PortID) *report {
 		add(plugged, now.Server)
 	}
 	return r
+}
+
+// addresses is a digest of what Nova shows of a port's addresses.
+func addresses(v model.View, p *model.Port) string {
+	h := sha256.New()
+	for _, f := range p.FixedIPs {
+		fmt.Fprintln(h, f.Address)
+	}
+	for _, f := range v.FloatingIPsOf(model.PortID(p.ID)) {
+		fmt.Fprintln(h, f.FixedIP, f.Address)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // reports says what is to be told of ports now.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -211,6 +212,22 @@ func TestLife(t *testing.T) {
 	moved.DeviceID = uuid.NewString()
 	storetest.Put(t, st, &moved)
 	c.expect("unplugged "+a.ID, "plugged "+a.ID)
+	idle(t, n, st)
+	// Its addresses change: those that it was plugged with are no change.
+	moved2 := moved
+	moved2.FixedIPs = []model.FixedIP{{SubnetID: "s", Address: netip.MustParseAddr("10.0.0.5")}}
+	storetest.Put(t, st, &moved2)
+	c.expect("network-changed " + a.ID)
+	idle(t, n, st)
+	fip := &model.FloatingIP{Meta: model.Meta{ID: "f"}, Address: netip.MustParseAddr("172.16.0.5"), PortID: model.PortID(a.ID), FixedIP: netip.MustParseAddr("10.0.0.5")}
+	storetest.Put(t, st, fip)
+	c.expect("network-changed " + a.ID)
+	idle(t, n, st)
+	named := moved2
+	named.Name = "x"
+	storetest.Put(t, st, &named)
+	storetest.Delete(t, st, fip)
+	c.expect("network-changed " + a.ID)
 	idle(t, n, st)
 	storetest.Delete(t, st, &moved, status(a, ""))
 	c.expect("deleted " + a.ID)
