@@ -71,6 +71,9 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// elsewhere is how many times the share of a port those of other hosts have together, whose packets come by way of a router.
+const elsewhere = 4
+
 // Config is what a Resolver is made of.
 type Config struct {
 	// Asker gives the MAC and IP that a host may ask with in a network; false if no router of the host leads there now.
@@ -181,7 +184,11 @@ func (r *Resolver) Hold(now time.Time, in *packetin.Packet, x *packetin.Hold) {
 			return
 		}
 		port := in.PortKey
-		if h.asked[k.net] >= r.lim.AskedPerNet || h.byPort[port] >= r.lim.AskedPerPort {
+		share := r.lim.AskedPerPort
+		if !x.Inside {
+			share *= elsewhere
+		}
+		if h.asked[k.net] >= r.lim.AskedPerNet || h.byPort[port] >= share {
 			r.m.event(eventLimited)
 			sw, lost := h.sw, *in
 			r.mu.Unlock()

@@ -47,7 +47,7 @@ func (l *Learned) Watch(c openflow.FlowCommand) []*openflow.FlowMod {
 	claim := l.claim()
 	return []*openflow.FlowMod{
 		l.flow(c, pipeline.ClaimSame, append(claim[:3:3], pipeline.ARPSHA.MAC(l.MAC))),
-		l.flow(c, pipeline.ClaimOther, claim, l.show()),
+		l.flow(c, pipeline.ClaimOther, claim, l.show(claimMeter)),
 	}
 }
 
@@ -77,7 +77,7 @@ func addr4(a uint64) netip.Addr {
 
 // Ask is the flow-mod that has answers from the address shown to the controller, for at most hard seconds, or ends that.
 func (l *Learned) Ask(c openflow.FlowCommand, hard uint16) *openflow.FlowMod {
-	f := l.flow(c, pipeline.AnswerAsked, pipeline.Match{pipeline.Net.Key(l.Net), pipeline.IsARP, pipeline.ARPOp.Is(2), pipeline.ARPSPA.Addr(l.Addr)}, l.show())
+	f := l.flow(c, pipeline.AnswerAsked, pipeline.Match{pipeline.Net.Key(l.Net), pipeline.IsARP, pipeline.ARPOp.Is(2), pipeline.ARPSPA.Addr(l.Addr)}, l.show(answerMeter))
 	if c == openflow.FlowAdd {
 		f.HardTimeout = hard
 	}
@@ -85,16 +85,18 @@ func (l *Learned) Ask(c openflow.FlowCommand, hard uint16) *openflow.FlowMod {
 }
 
 // show sends an ARP packet to the controller, at a rate of its own for all next hops of the host.
-func (l *Learned) show() openflow.Action {
-	return openflow.Controller{MaxLen: 0xffff, Reason: 1, UserData: string(pipeline.UserData(pipeline.HandlerNeighbour, l.Net)), HasMeter: true, MeterID: answerMeter}
+func (l *Learned) show(meter uint32) openflow.Action {
+	return openflow.Controller{MaxLen: 0xffff, Reason: 1, UserData: string(pipeline.UserData(pipeline.HandlerNeighbour, l.Net)), HasMeter: true, MeterID: meter}
 }
 
-// answerMeter limits what ARP about next hops a host shows the controller. No port has slot 0.
-var answerMeter = pipeline.MeterID(0, pipeline.MeterDHCP)
+// answerMeter limits what answers about next hops a host shows the controller, claimMeter other claims, which anybody may make
+// at any rate. No port has slot 0.
+var answerMeter, claimMeter = pipeline.MeterID(0, pipeline.MeterDHCP), pipeline.MeterID(0, pipeline.MeterLog)
 
 // Asks adds what a host has for finding next hops out.
 func Asks(h *model.Host, sw pipeline.Switch, out *pipeline.Out) {
 	out.AddMeter(pipeline.BrInt, answerMeter, sw.Settings.ARPPPS, sw.Settings.ARPBurst)
+	out.AddMeter(pipeline.BrInt, claimMeter, sw.Settings.ARPPPS, sw.Settings.ARPBurst)
 	out.Add(pipeline.ARPAnswer, pipeline.Match{pipeline.EthDst.MAC(h.AskMAC()), pipeline.IsARP, pipeline.ARPOp.Is(2)}, pipeline.Call(pipeline.ARPWatch))
 	out.Add(pipeline.ARPHeard, pipeline.Match{pipeline.EthDst.Masked(1<<40, 1<<40), pipeline.IsARP}, pipeline.Call(pipeline.ARPWatch), pipeline.Goto(pipeline.Learn))
 }
