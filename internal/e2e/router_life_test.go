@@ -81,6 +81,10 @@ func TestRoutersLife(t *testing.T) {
 		}
 	}
 	collide(t, &out.Node, outside, &a.Node, &b.Node, &c.Node)
+	own := s.show("router", r["id"])["external_gateway_info"].(object)["external_fixed_ips"].([]any)[0].(object)["ip_address"].(string)
+	if !refused(&out.Node, own) {
+		t.Error("the outside did not hear that nobody listens at the router")
+	}
 	floating, addr := map[*vm]object{}, map[*vm]string{}
 	for _, v := range vms {
 		floating[v], addr[v] = s.floatingIP(public, v)
@@ -95,6 +99,15 @@ func TestRoutersLife(t *testing.T) {
 		transfer(t, x.from, x.to, x.addr, true)
 		if x.from != x.to && !refused(x.from, x.addr) {
 			t.Errorf("%s did not hear that nobody listens at %s", x.from.Name, x.addr)
+		}
+	}
+	// In fragments.
+	for _, x := range []struct {
+		from *ovstest.Node
+		addr string
+	}{{&a.Node, c.IP}, {&a.Node, b.IP}, {&a.Node, outside}, {&b.Node, outside}, {&out.Node, addr[a]}, {&out.Node, addr[b]}, {&a.Node, addr[c]}} {
+		if o, err := x.from.TryRun("ping", "-n", "-c", "2", "-i", "0.2", "-W", "3", "-s", "3000", x.addr); err != nil {
+			t.Errorf("%s pings %s in fragments: %s", x.from.Name, x.addr, o)
 		}
 	}
 	// Traceroute from outside: the error quotes the floating IP, which it is from, too.

@@ -1,6 +1,7 @@
 package icmp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -14,6 +15,9 @@ type Error struct {
 	Type, Code uint8
 	// MTU is the next hop's in bytes (RFC 1191), for NeedsFragmentation only.
 	MTU uint16
+	// Whole has a first fragment quoted as if it were the whole packet. Open vSwitch's conntrack does not know the connection
+	// of a fragment that an error quotes, and would not translate it.
+	Whole bool
 }
 
 // The errors that a router sends (RFC 792, RFC 1812 5.2.7, 5.3.1).
@@ -39,6 +43,9 @@ type Interface struct {
 // ErrMustNotReport is wrapped by errors of AppendError that say why a packet may not be answered by an
 // ICMP error (RFC 1812 4.3.2.7).
 var ErrMustNotReport = errors.New("no ICMP error is sent")
+
+// moreFragments is the MF bit in the byte of an IPv4 header that has the flags.
+const moreFragments = 0x20
 
 // maxErrorLen is how long the IP packet of an error may be, in bytes (RFC 1812 4.3.2.3).
 const maxErrorLen = 576
@@ -75,7 +82,14 @@ func AppendError(b []byte, from Interface, orig []byte, e Error) ([]byte, error)
 		Src: from.Addr.Addr(), Dst: ip.Src})
 	body := len(b)
 	b = append(b, e.Type, e.Code, 0, 0, 0, 0, byte(e.MTU>>8), byte(e.MTU))
+	quoted := len(b)
 	b = append(b, eth.Payload[:quote]...)
+	if e.Whole {
+		h := b[quoted : quoted+len(ip.Header)]
+		h[6] &^= moreFragments
+		h[10], h[11] = 0, 0
+		binary.BigEndian.PutUint16(h[10:], frame.Checksum(h, 0))
+	}
 	finish(b[body:])
 	frame.FinishIPv4(b[start:])
 	return b, nil

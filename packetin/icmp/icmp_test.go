@@ -186,6 +186,14 @@ func TestNoErrors(t *testing.T) {
 		}
 		packettest.Check(t, b)
 	}
+	b, err := AppendError(nil, router, udp(t, 900, func(_ *layers.Ethernet, i *L) { i.Flags = layers.IPv4MoreFragments }), Error{Type: 3, Code: 4, MTU: 1400, Whole: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	packettest.Check(t, b)
+	if quoted := b[14+20+8:]; quoted[6] != 0 || frame.Checksum(quoted[:20], 0) != 0 {
+		t.Errorf("a fragment quoted as a whole: %x", quoted[:20])
+	}
 	if _, err := AppendError(nil, Interface{}, udp(t, 9, nil), TTLExceeded); err == nil {
 		t.Error("an interface without an address sends errors")
 	}

@@ -200,6 +200,7 @@ func (f *face) send(in *packetin.Packet, r *packetin.Result, b []byte) {
 
 // refuse tells the sender why its packet is not forwarded, if that may be told.
 func refuse(in *packetin.Packet, from face, e icmp.Error, outcome string, r *packetin.Result) error {
+	e.Whole = from.router != 0 // it has to be translated
 	b, err := icmp.AppendError(r.Buffer(640), from.Interface, in.Data, e)
 	if err != nil {
 		return r.Ignore(OutcomeSilent, err)
