@@ -464,6 +464,9 @@ func (n *Notifier) record(ctx context.Context, done []*report) error {
 	if len(done) == 0 {
 		return nil
 	}
+	// What Nova has acknowledged is worth writing also when this process ends.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	_, err := n.cfg.Store.Update(ctx, store.Meta{Author: "penstockd", Request: "Nova's acknowledgements"}, func(tx *store.Tx) error {
 		for _, r := range done {
 			id := string(r.item.id)
