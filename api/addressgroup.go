@@ -31,6 +31,7 @@ func init() {
 			if len(c.src().List(model.RulesByAddressGroup, id)) > 0 {
 				return conflict("AddressGroupInUse", "Address group %s is in use on one or more security group rules.", id)
 			}
+			c.forgetRBAC("address_group", id)
 			return nil
 		},
 		Actions: map[string]Action{

@@ -13,9 +13,19 @@ func init() {
 		},
 		Visible:  func(c *call, o model.Object, _ Values) bool { return scopeShared(c, o.(*model.AddressScope)) },
 		NarrowBy: map[string]*model.Index{"tenant_id": model.AddressScopeProject, "project_id": model.AddressScopeProject},
+		Create: func(c *call, o model.Object, _ Values) error {
+			if o.(*model.AddressScope).Shared {
+				c.shareByRBAC("address_scope", o)
+			}
+			return nil
+		},
 		Update: func(c *call, old, o model.Object, in Values) error {
-			if was, s := old.(*model.AddressScope), o.(*model.AddressScope); was.Shared && !s.Shared {
+			was, s := old.(*model.AddressScope), o.(*model.AddressScope)
+			if was.Shared && !s.Shared {
 				return fail(400, "AddressScopeUpdateError", "Unable to update address scope %s : Shared address scope can't be unshared.", s.ID)
+			}
+			if !was.Shared && s.Shared {
+				c.shareByRBAC("address_scope", s)
 			}
 			return nil
 		},
@@ -25,6 +35,7 @@ func init() {
 			if len(c.src().List(model.SubnetPoolsByScope, id)) > 0 {
 				return conflict("AddressScopeInUse", "Unable to complete operation on address scope %s. There are one or more subnet pools in use on the address scope.", id)
 			}
+			c.forgetRBAC("address_scope", id)
 			return nil
 		},
 		Attrs: attrs(

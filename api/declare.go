@@ -23,14 +23,15 @@ var declare = sync.OnceValue(func() []*Resource {
 type specialHandler func(c *call, parts []string, raw []byte) (*reply, error)
 
 var (
-	noFlavors    = fixed("flavors", "FlavorNotFound", "Flavor %s could not be found.", []string{"id", "name", "description", "enabled", "service_type", "service_profiles"})
-	noProfiles   = fixed("service_profiles", "ServiceProfileNotFound", "Service Profile %s could not be found.", []string{"id", "description", "driver", "enabled", "metainfo"})
-	providers    = fixed("service_providers", "", "", nil, map[string]any{"service_type": "L3_ROUTER_NAT", "name": "penstock", "default": true})
-	noAgents     = fixed("agents", "", "", nil)
-	zonesOfHosts = specialHandler(zones)
-	logTypes     = specialHandler(loggableResources)
-	quotasOfAll  = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) { return c.quotas(parts, raw) })
-	policyTags   = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) {
+	noFlavors     = fixed("flavors", "FlavorNotFound", "Flavor %s could not be found.", []string{"id", "name", "description", "enabled", "service_type", "service_profiles"})
+	noProfiles    = fixed("service_profiles", "ServiceProfileNotFound", "Service Profile %s could not be found.", []string{"id", "description", "driver", "enabled", "metainfo"})
+	providers     = fixed("service_providers", "", "", nil, map[string]any{"service_type": "L3_ROUTER_NAT", "name": "penstock", "default": true})
+	noAgents      = fixed("agents", "", "", nil)
+	zonesOfHosts  = specialHandler(zones)
+	logTypes      = specialHandler(loggableResources)
+	floatingPools = specialHandler(poolsOfFloatingIPs)
+	quotasOfAll   = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) { return c.quotas(parts, raw) })
+	policyTags    = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) {
 		return c.dispatch(qosPolicyResource, parts[1:], raw)
 	})
 	noAgentsAfter = specialHandler(func(c *call, _ []string, raw []byte) (*reply, error) { return noAgents(c, []string{"agents"}, raw) })
@@ -41,7 +42,7 @@ func (s *Server) special(parts []string) specialHandler {
 	case "quotas":
 		return quotasOfAll
 	case "qos":
-		if len(parts) == 2 && parts[1] == "rule-types" {
+		if len(parts) >= 2 && parts[1] == "rule-types" {
 			return qosRuleTypes
 		}
 	case "policies": // the tags of QoS policies are here, and only they
@@ -52,6 +53,8 @@ func (s *Server) special(parts []string) specialHandler {
 		if len(parts) > 1 && (parts[1] == "loggable-resources" || parts[1] == "loggable_resources") {
 			return logTypes
 		}
+	case "floatingip_pools":
+		return floatingPools
 	case "availability_zones":
 		return zonesOfHosts
 	case "flavors":

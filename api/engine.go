@@ -482,7 +482,7 @@ func (c *call) change(r *Resource, id string, body map[string]any) (*reply, erro
 		return nil, err
 	}
 	given, _ := body[r.Name].(map[string]any)
-	return c.modify(r, id, moves(items[0]), func(old, o model.Object) error {
+	return c.modify(r, id, moves(r, items[0]), func(old, o model.Object) error {
 		if err := c.allowed("update", r, old, items[0], given); err != nil {
 			return err
 		}
@@ -496,10 +496,10 @@ func (c *call) change(r *Resource, id string, body map[string]any) (*reply, erro
 }
 
 // moves reports whether a change counts as one: a PUT moves the revision even if it says what is so already, but not
-// one without attributes, nor, as in the reference, one of provider attributes.
-func moves(in Values) bool {
+// one without attributes, nor one of attributes that are Still.
+func moves(r *Resource, in Values) bool {
 	for k := range in {
-		if !strings.HasPrefix(k, "provider:") {
+		if a := r.attr(k); a == nil || !a.Still {
 			return true
 		}
 	}
@@ -540,7 +540,7 @@ func (c *call) ownedForWrite(verb string, r *Resource, id string) (model.Object,
 		return nil, err
 	}
 	if !c.owns(verb, r, o) {
-		if r.ForeignHidden {
+		if r.ForeignHidden && verb == "update" {
 			return nil, hidden
 		}
 		return nil, forbidden("rule:" + verb + "_" + r.Name)

@@ -88,6 +88,9 @@ var promises = map[string]promise{
 			wants(t, s, 400, "['nonsense'] is invalid attribute for filtering", "GET", c+"?nonsense=1", "")
 		}
 	}},
+	"floatingip-pools": {paths: []string{"floatingip_pools"}, verify: func(t *testing.T, s *server, _ func(string) string) {
+		wants(t, s, 200, "cidr:172.16.0.0/24", "GET", "floatingip_pools", "")
+	}},
 	"fip-port-details": {attrs: map[string][]string{"floatingips": {"port_details"}}},
 	"flavors":          {paths: []string{"flavors", "service_profiles"}},
 	"ip-substring-filtering": {verify: func(t *testing.T, s *server, _ func(string) string) {
@@ -178,6 +181,13 @@ var promises = map[string]promise{
 	"standard-attr-timestamp": {attrs: each(standard, "created_at", "updated_at")},
 	"stateful-security-group": {attrs: map[string][]string{"security-groups": {"stateful"}}},
 	"subnet-service-types":    {attrs: map[string][]string{"subnets": {"service_types"}}},
+	"subnetpool-prefix-ops": {verify: func(t *testing.T, s *server, id func(string) string) {
+		p := s.make("subnetpools", "subnetpool", `{"name":"ops","prefixes":["10.200.0.0/24"]}`)
+		wants(t, s, 200, "prefixes:[10.200.0.0/23]", "PUT", "subnetpools/"+p+"/add_prefixes", `{"prefixes":["10.200.1.0/24"]}`)
+		wants(t, s, 200, "prefixes:[10.200.0.0/24]", "PUT", "subnetpools/"+p+"/remove_prefixes", `{"prefixes":["10.200.1.0/24"]}`)
+		wants(t, s, 400, "Empty subnet pool prefix list", "PUT", "subnetpools/"+p+"/remove_prefixes", `{"prefixes":["10.0.0.0/8"]}`)
+		wants(t, s, 400, "invalid IPNetwork x", "PUT", "subnetpools/"+p+"/remove_prefixes", `{"prefixes":["x"]}`)
+	}},
 	"subnet_allocation": {paths: []string{"subnetpools"}, attrs: map[string][]string{"subnets": {"subnetpool_id"}}, verify: func(t *testing.T, s *server, id func(string) string) {
 		n := s.make("networks", "network", `{}`)
 		wants(t, s, 201, "/26", "POST", "subnets", `{"subnet":{"network_id":"`+n+`","ip_version":4,"subnetpool_id":"`+id("subnetpools")+`","prefixlen":26}}`)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"net/netip"
 
 	"github.com/penstock/penstock/model"
@@ -204,4 +205,25 @@ func (c *call) routerFor(p *model.Port, f model.FixedIP, ext model.NetworkID) (s
 		return "", notFound("ExternalGatewayForFloatingIPNotFound", "External network %s is not reachable from subnet %s.  Therefore, cannot associate Port %s with a Floating IP.", ext, f.SubnetID, p.ID)
 	}
 	return found, nil
+}
+
+// poolsOfFloatingIPs lists the IPv4 subnets of the external networks that the caller sees.
+func poolsOfFloatingIPs(c *call, parts []string, _ []byte) (*reply, error) {
+	if len(parts) != 1 || c.req.Method != http.MethodGet {
+		return nil, hidden
+	}
+	out := []any{}
+	for o := range c.src().Each(model.Networks) {
+		n := o.(*model.Network)
+		if !n.External || !c.sees(networkResource, n) {
+			continue
+		}
+		for _, s := range c.view().SubnetsOf(model.NetworkID(n.ID)) {
+			if s.CIDR.Addr().Is4() {
+				out = append(out, map[string]any{"subnet_id": s.ID, "subnet_name": s.Name, "network_id": n.ID, "cidr": s.CIDR.String(),
+					"project_id": s.ProjectID, "tenant_id": s.ProjectID})
+			}
+		}
+	}
+	return &reply{http.StatusOK, appendJSON(nil, map[string]any{"floatingip_pools": out})}, nil
 }

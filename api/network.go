@@ -93,7 +93,7 @@ func networkVisible(c *call, o model.Object, _ Values) bool {
 
 // providerAttr declares one of the three provider attributes.
 func providerAttr(name string, check Check, conv Conv) Attr {
-	return Attr{Name: name, Ops: C | U | V | F, Default: unset, Conv: conv, Check: check, SetBy: adminOnly, SeenBy: adminOnly,
+	return Attr{Name: name, Ops: C | U | V | F, Default: unset, Conv: conv, Check: check, SetBy: adminOnly, SeenBy: adminOnly, Still: true,
 		Absent: func(_ *call, o model.Object) bool { return len(o.(*model.Network).Segments) > 1 },
 		Get: get(func(n *model.Network) any {
 			if len(n.Segments) == 0 {
@@ -115,6 +115,13 @@ func createNetwork(c *call, o model.Object, in Values) error {
 	}
 	if err := c.checkQos(in); err != nil {
 		return err
+	}
+	if !in.set("qos_policy_id") {
+		if id := c.defaultQos(n.ProjectID); id != "" {
+			setExtra(&n.Meta, "qos_policy_id", id)
+			c.tx.Exists(model.QosPolicies, id)
+			c.tx.Touch(qosGuard(id))
+		}
 	}
 	segments, err := c.segmentsOf(in, n.External)
 	if err != nil {

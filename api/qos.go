@@ -20,9 +20,21 @@ func init() {
 			if in.bool("is_default") {
 				metaOf(o).Revision++
 			}
-			return c.checkQosDefault(o.(*model.QosPolicy))
+			p := o.(*model.QosPolicy)
+			if p.Shared {
+				c.shareByRBAC("qos_policy", p)
+			}
+			return c.checkQosDefault(p)
 		},
-		Update: func(c *call, _, o model.Object, _ Values) error { return c.checkQosDefault(o.(*model.QosPolicy)) },
+		Update: func(c *call, old, o model.Object, _ Values) error {
+			was, p := old.(*model.QosPolicy), o.(*model.QosPolicy)
+			if was.Shared != p.Shared {
+				if err := c.changeShared("qos_policy", p, p.Shared); err != nil {
+					return err
+				}
+			}
+			return c.checkQosDefault(p)
+		},
 		Delete: func(c *call, o model.Object) error {
 			id := metaOf(o).ID
 			c.tx.Guard(qosGuard(id))
@@ -44,7 +56,7 @@ func init() {
 		},
 		Attrs: attrs(
 			idAttr(), nameAttr("", isString(255)),
-			Attr{Name: "shared", Ops: C | U | V | F, Default: false, Conv: convBool,
+			Attr{Name: "shared", Ops: C | U | V | F, Default: false, Conv: convBool, Still: true,
 				Get: getc(func(c *call, p *model.QosPolicy) any { return qosShared(c, p) }),
 				Set: put(func(p *model.QosPolicy, v any) { p.Shared = v.(bool) })},
 			tenantAttr(), projectAttr(),
@@ -191,6 +203,9 @@ func init() {
 
 // qosRuleTypes serves /qos/rule-types: what is stored and shown; its enforcement is not the API's.
 func qosRuleTypes(c *call, parts []string, _ []byte) (*reply, error) {
+	if len(parts) == 3 && c.req.Method == http.MethodGet {
+		return qosRuleTypeDetails(c, parts[2])
+	}
 	if len(parts) != 2 || c.req.Method != http.MethodGet {
 		return nil, hidden
 	}
@@ -199,4 +214,42 @@ func qosRuleTypes(c *call, parts []string, _ []byte) (*reply, error) {
 		types = append(types, map[string]any{"type": strings.TrimSuffix(r.Name, "_rule")})
 	}
 	return &reply{http.StatusOK, appendJSON(nil, map[string]any{"rule_types": types})}, nil
+}
+
+// qosRuleTypeDetails says, to admins, what a kind of rule may be given.
+func qosRuleTypeDetails(c *call, kind string) (*reply, error) {
+	if !c.who.Admin() {
+		return nil, fail(http.StatusForbidden, "NotAuthorized", "Not authorized.")
+	}
+	for _, r := range qosRuleResources {
+		if r.Name != kind+"_rule" {
+			continue
+		}
+		params := []any{}
+		for _, a := range r.Attrs {
+			p := map[string]any{"parameter_name": a.Name, "parameter_type": "range", "parameter_values": map[string]any{"start": 0, "end": 1<<31 - 1}}
+			switch {
+			case a.Ops&U == 0:
+				continue
+			case a.Name == "direction":
+				p["parameter_type"], p["parameter_values"] = "choices", []string{"ingress", "egress"}
+			case a.Name == "dscp_mark":
+				p["parameter_type"], p["parameter_values"] = "choices", dscpMarks
+			}
+			params = append(params, p)
+		}
+		return &reply{http.StatusOK, appendJSON(nil, map[string]any{"rule_type": map[string]any{"type": kind,
+			"drivers": []any{map[string]any{"name": "openvswitch", "supported_parameters": params}}}})}, nil
+	}
+	return nil, notFound("QosRuleTypeNotFound", "There is no QoS rule type %s.", kind)
+}
+
+// defaultQos is the id of a project's default policy, "" if it has none.
+func (c *call) defaultQos(project string) string {
+	for _, o := range c.src().List(model.QosPoliciesByProject, project) {
+		if p := o.(*model.QosPolicy); p.Default {
+			return p.ID
+		}
+	}
+	return ""
 }

@@ -140,9 +140,11 @@ func (c *call) applyRBAC(p *model.RBACPolicy, on bool) error {
 			x.Shared = on
 		}
 	case *model.AddressScope:
-		x.Shared = x.Shared || on && p.Target == everyone
+		x.Shared = on && p.Target == everyone || x.Shared && p.Target != everyone
 	case *model.SubnetPool:
-		x.Shared = x.Shared || on && p.Target == everyone
+		x.Shared = on && p.Target == everyone || x.Shared && p.Target != everyone
+	case *model.QosPolicy:
+		x.Shared = on && p.Target == everyone || x.Shared && p.Target != everyone
 	}
 	if on {
 		c.write(r.Table, old, next) // a new policy moves its object's revision in any case
@@ -215,14 +217,46 @@ func (c *call) boundProjects(p *model.RBACPolicy) (out []string) {
 		for _, o := range c.src().List(model.SubnetPoolsByScope, p.Object) {
 			add(o)
 		}
-	case p.ObjectType == "subnetpool":
-		for o := range c.src().Each(model.Subnets) {
-			if o.(*model.Subnet).SubnetPoolID == p.Object {
-				add(o)
+	case p.ObjectType == "qos_policy":
+		for _, t := range []*model.Table{model.Networks, model.Ports, model.FloatingIPs} {
+			for o := range c.src().Each(t) {
+				if metaOf(o).Extra["qos_policy_id"] == any(p.Object) {
+					add(o)
+				}
 			}
+		}
+	case p.ObjectType == "subnetpool":
+		for _, o := range c.src().List(model.SubnetsByPool, p.Object) {
+			add(o)
 		}
 	}
 	return out
+}
+
+// shareByRBAC makes the policy that says of a new object what its attribute shared says.
+func (c *call) shareByRBAC(kind string, o model.Object) {
+	m := metaOf(o)
+	c.tx.Put(model.RBACPolicies, &model.RBACPolicy{Meta: c.meta("", m.ProjectID), ObjectType: kind, Object: m.ID, Action: asShared, Target: everyone})
+}
+
+// changeShared makes or takes away the policy that shares an object with everybody.
+func (c *call) changeShared(kind string, o model.Object, on bool) error {
+	for _, p := range c.view().RBACOf(kind, metaOf(o).ID) {
+		if p.Action != asShared || p.Target != everyone {
+			continue
+		}
+		if on {
+			return nil
+		}
+		if err := c.mayUnshare(p, ""); err != nil {
+			return err
+		}
+		c.tx.Delete(model.RBACPolicies, p.ID)
+	}
+	if on {
+		c.shareByRBAC(kind, o)
+	}
+	return nil
 }
 
 // sharedByRBAC reports whether a policy shares an object with the caller's project.

@@ -46,6 +46,8 @@ type Attr struct {
 	Match func(c *call, o model.Object, values []any) bool
 	// KeyValue filters are of the form key=value and reach Match as map[string]any of lists.
 	KeyValue bool
+	// Still attributes do not move the revision when only they are changed, as in the reference.
+	Still bool
 	// Absent attributes are left out of an answer when this says so.
 	Absent func(c *call, o model.Object) bool
 }

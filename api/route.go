@@ -67,6 +67,9 @@ func (c *call) dispatch(r *Resource, parts []string, raw []byte) (*reply, error)
 	for _, x := range c.s.resources {
 		if x.Parent == r && strings.ReplaceAll(x.Collection, "_", "-") == strings.ReplaceAll(sub, "_", "-") {
 			if _, err := c.find(r, id); err != nil {
+				if m == http.MethodPost && x.AdminWrites && !c.who.Admin() { // roles are judged before the parent is looked for
+					return nil, forbidden("rule:create_" + r.Name + "_" + x.Name)
+				}
 				return nil, err
 			}
 			c.parent = id

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -19,7 +20,12 @@ func init() {
 		},
 		Visible:  func(c *call, o model.Object, _ Values) bool { return poolShared(c, o.(*model.SubnetPool)) },
 		NarrowBy: map[string]*model.Index{"tenant_id": model.SubnetPoolsByProject, "project_id": model.SubnetPoolsByProject},
-		Create:   func(c *call, o model.Object, in Values) error { return c.settlePool(nil, o.(*model.SubnetPool), in) },
+		Create: func(c *call, o model.Object, in Values) error {
+			if o.(*model.SubnetPool).Shared {
+				c.shareByRBAC("subnetpool", o)
+			}
+			return c.settlePool(nil, o.(*model.SubnetPool), in)
+		},
 		Update: func(c *call, old, o model.Object, in Values) error {
 			return c.settlePool(old.(*model.SubnetPool), o.(*model.SubnetPool), in)
 		},
@@ -29,16 +35,14 @@ func init() {
 			if len(c.src().List(model.SubnetsByPool, id)) > 0 {
 				return fail(400, "SubnetPoolDeleteError", "Unable to delete subnet pool: Subnet pool has existing allocations.")
 			}
+			c.forgetRBAC("subnetpool", id)
 			return nil
 		},
+		Actions: map[string]Action{"add_prefixes": {Method: http.MethodPut, Run: addPrefixes}, "remove_prefixes": {Method: http.MethodPut, Run: removePrefixes}},
 		Attrs: attrs(
 			idAttr(), nameAttr(required, notBlank(0)), tenantAttr(), projectAttr(),
 			Attr{Name: "prefixes", Ops: C | U | V, Default: required, Check: listOf(isSubnet), Get: get(func(p *model.SubnetPool) any {
-				out := make([]string, len(p.Prefixes))
-				for i, x := range p.Prefixes {
-					out[i] = x.String()
-				}
-				return out
+				return prefixTexts(p.Prefixes)
 			})},
 			Attr{Name: "default_quota", Ops: C | U | V | F | S, Default: unset, Conv: convInt, Check: nonNegative,
 				Get: get(func(p *model.SubnetPool) any {

@@ -63,6 +63,11 @@ func (c *call) tags(r *Resource, id string, rest []string, body map[string]any) 
 	default:
 		return nil, &Error{http.StatusNotFound, "HTTPNotFound", "not supported"}
 	}
+	if o, err := c.find(r, id); err == nil && r.AdminWrites && metaOf(o).ProjectID == c.who.ProjectID { // the owner may tag what admins change
+		plain := *r
+		plain.AdminWrites = false
+		r = &plain
+	}
 	_, err := c.modify(r, id, true, func(old, o model.Object) error {
 		list, err := next(metaOf(o).Tags)
 		metaOf(o).Tags = list

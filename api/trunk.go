@@ -25,6 +25,9 @@ func init() {
 		},
 		Delete: func(c *call, o model.Object) error {
 			t := o.(*model.Trunk)
+			if !t.AdminStateUp {
+				return conflict("TrunkDisabled", "Trunk %s is currently disabled.", t.ID)
+			}
 			p, ok := c.view().Port(t.PortID)
 			if ok {
 				if typ, _ := c.vif(p); typ == "ovs" && portStatus(c, p) == model.StatusActive {
@@ -149,6 +152,7 @@ func (c *call) freeForTrunk(id model.PortID) error {
 // addSubPorts adds checked subports to a trunk that is not in a snapshot yet.
 func (c *call) addSubPorts(t *model.Trunk, l []any) error {
 	next := slices.Clone(t.SubPorts)
+	most := c.mtuOf(t.PortID)
 	for _, x := range l {
 		m := x.(map[string]any)
 		s := model.SubPort{PortID: model.PortID(m["port_id"].(string)), Type: text(m["segmentation_type"])}
@@ -156,6 +160,9 @@ func (c *call) addSubPorts(t *model.Trunk, l []any) error {
 		p, ok := c.view().Port(s.PortID)
 		if !ok || !c.sees(portResource, p) {
 			return portResource.Missing(string(s.PortID))
+		}
+		if mtu := c.mtuOf(s.PortID); most > 0 && mtu > most {
+			return conflict("SubPortMtuGreaterThanTrunkPortMtu", "MTU %d of subport %s cannot be greater than MTU %d of trunk %s.", mtu, s.PortID, most, t.PortID)
 		}
 		switch s.Type {
 		case "vlan":
@@ -186,6 +193,19 @@ func (c *call) addSubPorts(t *model.Trunk, l []any) error {
 	}
 	t.SubPorts = next
 	return nil
+}
+
+// mtuOf is the MTU of a port's network, 0 if there is none.
+func (c *call) mtuOf(id model.PortID) int {
+	p, ok := c.view().Port(id)
+	if !ok {
+		return 0
+	}
+	n, ok := c.view().Network(p.NetworkID)
+	if !ok {
+		return 0
+	}
+	return n.MTU
 }
 
 func subPortsBody(body map[string]any, full bool) ([]any, error) {
