@@ -557,8 +557,8 @@ func removeInterface(c *call, o model.Object, body map[string]any) (any, error) 
 
 // checkRoutes: each next hop must be on a subnet of the router, gateway included.
 func (c *call) checkRoutes(r *model.Router, routes []model.Route, shown []any) error {
-	if len(routes) > 30 {
-		return fail(http.StatusBadRequest, "RoutesExhausted", "Unable to complete operation for %s. The number of routes exceeds the maximum 30.", r.ID)
+	if most := c.s.cfg.Networks.MaxRoutes; len(routes) > most {
+		return fail(http.StatusBadRequest, "RoutesExhausted", "Unable to complete operation for %s. The number of routes exceeds the maximum %d.", r.ID, most)
 	}
 	var subnets []*model.Subnet
 	own := map[netip.Addr]bool{}

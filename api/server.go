@@ -54,6 +54,7 @@ type Networks struct {
 	External      string              // physical network of external networks without provider attributes
 	UnderlayMTU   int                 // default 1500
 	DNSDomain     string              // default openstacklocal
+	MaxRoutes     int                 // extra routes of a router, as Neutron's max_routes; default 30
 	EncapOverhead map[model.NetworkType]int
 }
 
@@ -77,6 +78,9 @@ func (n *Networks) defaults() {
 	}
 	if n.DNSDomain == "" {
 		n.DNSDomain = "openstacklocal"
+	}
+	if n.MaxRoutes == 0 {
+		n.MaxRoutes = 30
 	}
 }
 

@@ -164,7 +164,7 @@ func settings(p config.PacketIn) pipeline.Settings {
 }
 
 func networks(cfg config.Config) (api.Networks, error) {
-	n := api.Networks{External: cfg.Networks.ExternalPhysicalNetwork, UnderlayMTU: cfg.Networks.UnderlayMTU, DNSDomain: cfg.Networks.DNSDomain,
+	n := api.Networks{External: cfg.Networks.ExternalPhysicalNetwork, UnderlayMTU: cfg.Networks.UnderlayMTU, DNSDomain: cfg.Networks.DNSDomain, MaxRoutes: cfg.Networks.MaxRoutes,
 		Physical: map[string]api.Physical{}}
 	for _, t := range cfg.Networks.TenantTypes {
 		switch nt := model.NetworkType(t); nt {

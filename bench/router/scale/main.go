@@ -73,7 +73,7 @@ func newRun(t *ovstest.Program) *run {
 	for i := range conf {
 		conf[i].BridgeMappings = map[string]string{"external": "br-ex"}
 	}
-	r.p = rig.Penstock(t, rig.Here{T: t, Dir: dir}, conf, map[string]any{"networks": object{"physical": object{"external": object{"flat": true, "vlan_ranges": []string{"100:199"}}}}})
+	r.p = rig.Penstock(t, rig.Here{T: t, Dir: dir}, conf, map[string]any{"networks": object{"max_routes": 4096, "physical": object{"external": object{"flat": true, "vlan_ranges": []string{"100:199"}}}}})
 	r.ctx(2*time.Minute, func(ctx context.Context) { r.f.Ready(ctx, t) })
 	return r
 }
