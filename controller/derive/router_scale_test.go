@@ -146,3 +146,24 @@ func BenchmarkHostDies(b *testing.B) {
 		f.apply(f.change(model.HostStates, &model.HostState{Host: "h3", Alive: alive}))
 	}
 }
+
+// BenchmarkOneMoreRoute is what one more of a thousand routes costs, with fifty hosts.
+func BenchmarkOneMoreRoute(b *testing.B) {
+	f := newFleet(50)
+	f.apply(f.router(0, 100, 0)...)
+	old := f.rows[model.Routers]["r0"].(*model.Router)
+	with := func(n int) {
+		r := *old
+		r.Routes = nil
+		for i := range n {
+			r.Routes = append(r.Routes, model.Route{Destination: netip.PrefixFrom(netip.AddrFrom4([4]byte{172, byte(16 + i/256), byte(i), 0}), 24), NextHop: f.fixed(0)})
+		}
+		f.apply(f.change(model.Routers, &r))
+	}
+	with(1000)
+	n := 1000
+	for b.Loop() {
+		n = 2001 - n
+		with(n)
+	}
+}
