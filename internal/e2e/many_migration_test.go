@@ -114,6 +114,51 @@ func TestMigration(t *testing.T) {
 	s.noLimits(t)
 }
 
+// TestMigrationVLAN moves a VM on a VLAN, whose place the hosts' NORMAL bridges and the switch outside learn from what it
+// sends: peers on all hosts and the machine outside find it in its new place.
+func TestMigrationVLAN(t *testing.T) {
+	t.Parallel()
+	nic := map[string]string{"ext": "nic1"}
+	var out *ovstest.VM
+	s := newSite(t, siteOptions{hosts: 3, physical: []map[string]string{nic, nic, nic}, mappings: []string{"{external: br-ex}", "{external: br-ex}", "{external: br-ex}"},
+		setup: func(s *site) {
+			_, at := s.outside("out", "ext", map[string]string{"101": "10.0.0.100/24"})
+			out = at["101"]
+			for _, h := range s.hosts {
+				h.AddBridge("br-ex", "external_ids:penstock-takeover=true")
+				h.AddPort("br-ex", "nic1")
+			}
+		}})
+	n := s.net("blue", "10.0.0.0/24", provider("vlan", 101, "external"))
+	peers := make([]*vm, 3)
+	for i, h := range s.hosts {
+		peers[i] = s.on(h, "peer"+h.Name, n, []string{"10.0.0.11", "10.0.0.12", "10.0.0.13"}[i], nil)
+	}
+	src := s.on(s.hosts[0], "guest", n, "10.0.0.50", object{"binding:host_id": "h1"})
+	id := src.Port["id"].(string)
+	dst := s.twin(src, s.hosts[1])
+	s.settle()
+	if !out.WaitPing(src.IP, patience) {
+		t.Fatal("the guest is not reached from outside")
+	}
+	s.do("POST", "/v2.0/ports/"+id+"/bindings", object{"binding": object{"host": "h2"}}, nil)
+	dst.Plug()
+	s.wait("the port's place on h2", func() bool { return len(s.places(id)) == 2 })
+	s.settle()
+	outside := out.StartPing(src.IP, 10*time.Millisecond)
+	s.migrate(t, src, dst, peers, func() { s.do("PUT", "/v2.0/ports/"+id+"/bindings/h2/activate", nil, nil) })
+	src.Unplug()
+	s.do("DELETE", "/v2.0/ports/"+id+"/bindings/h1", nil, nil)
+	dst.waitActive()
+	if !out.WaitPing(src.IP, patience) {
+		t.Error("the guest is not reached from outside in its new place")
+	}
+	if r := outside.Stop(); r.Lost > 10 {
+		t.Errorf("the machine outside lost %d pings: %v", r.Lost, r)
+	}
+	s.noLimits(t)
+}
+
 // migrate pings the guest from all hosts every 10 ms while it changes place, and counts what is lost.
 func (s *site) migrate(t *testing.T, from, to *vm, peers []*vm, change func()) {
 	t.Helper()
