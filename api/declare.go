@@ -53,7 +53,7 @@ func (s *Server) special(parts []string) specialHandler {
 		if len(parts) > 1 && (parts[1] == "loggable-resources" || parts[1] == "loggable_resources") {
 			return logTypes
 		}
-	case "floatingip_pools":
+	case "floatingip_pools", "floatingip-pools":
 		return floatingPools
 	case "availability_zones":
 		return zonesOfHosts

@@ -11,7 +11,7 @@ var qosPolicyResource = new(Resource)
 
 func init() {
 	*qosPolicyResource = Resource{
-		Name: "policy", Collection: "policies", Prefix: "/qos", Table: model.QosPolicies, AdminWrites: true,
+		Name: "policy", Collection: "policies", Prefix: "/qos", Table: model.QosPolicies, AdminWrites: true, LooseMarker: true,
 		New:      func() model.Object { return &model.QosPolicy{} },
 		Missing:  func(id string) *Error { return notFound("QosPolicyNotFound", "QoS policy %s could not be found.", id) },
 		Visible:  func(c *call, o model.Object, _ Values) bool { return qosShared(c, o.(*model.QosPolicy)) },

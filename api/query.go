@@ -292,7 +292,10 @@ func (q *query) select_(c *call, r *Resource) ([]model.Object, error) {
 	ok := func(o model.Object) bool { return (r.Is == nil || r.Is(o)) && c.sees(r, o) && q.matches(c, o) }
 	if q.marker != "" {
 		if o := c.src().Get(r.Table, q.marker); o == nil || !c.sees(r, o) {
-			return nil, r.Missing(q.marker)
+			if !r.LooseMarker {
+				return nil, r.Missing(q.marker)
+			}
+			q.marker = ""
 		}
 	}
 	byID := len(q.sorts) == 0 || len(q.sorts) == 1 && q.sorts[0].attr.Name == "id" && !q.sorts[0].desc && r.Lookup == nil

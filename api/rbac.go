@@ -179,9 +179,10 @@ func (c *call) mayUnshare(p *model.RBACPolicy, next string) error {
 			return y.ID != p.ID && y.Action == p.Action && (y.Target == everyone || y.Target == project)
 		})
 	}
+	exempt := p.ObjectType == "network" && !external // of other objects the reference counts the owner too
 	for _, project := range c.boundProjects(p) {
 		switch {
-		case project == "" || !external && project == owner || p.Target != everyone && p.Target != project || given(project):
+		case project == "" || project == owner && exempt || p.Target != everyone && p.Target != project || given(project):
 		case external:
 			return inUse("There are routers attached to this network that depend on this policy for access.")
 		case p.ObjectType == "network":

@@ -112,6 +112,8 @@ type Resource struct {
 	NoTags                       bool
 	NoPaging                     bool // as the reference: links never appear
 	Quota                        string
+	// LooseMarker: a page after an object that is not there or not seen is the first page.
+	LooseMarker bool
 	// FirstRevision is the revision_number of a new object.
 	FirstRevision int64
 
