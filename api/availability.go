@@ -3,7 +3,9 @@ package api
 import (
 	"math/big"
 	"net/http"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/penstock/penstock/model"
 )
@@ -44,7 +46,14 @@ type addressCount struct {
 // addresses counts a network's pools and what of its subnets is taken; SLAAC makes a count meaningless, as it does in the reference.
 func (c *call) addresses(n *model.Network) addressCount {
 	out := addressCount{total: new(big.Int), subnets: []any{}}
+	var versions []string
+	if strings.HasPrefix(path.Base(c.req.URL.Path), "network-ip-") { // a list's filter is for subnets, too
+		versions = c.req.URL.Query()["ip_version"]
+	}
 	for _, s := range c.view().SubnetsOf(model.NetworkID(n.ID)) {
+		if versions != nil && !slices.Contains(versions, repr(versionOf(s.CIDR.Addr()))) {
+			continue
+		}
 		total, used := new(big.Int), int64(0)
 		for _, p := range s.AllocationPools {
 			a, b := new(big.Int).SetBytes(p.Start.AsSlice()), new(big.Int).SetBytes(p.End.AsSlice())

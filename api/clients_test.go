@@ -187,7 +187,7 @@ func TestOpenstackClient(t *testing.T) {
 		{cmd: "network trunk list -f value -c Name", want: `^t2\n$`},
 
 		{cmd: "network agent list -f value -c ID --host h1", want: `^([0-9a-f-]{36})\n$`, save: "agent"},
-		{cmd: "ip availability list -f value", want: `net 18446744073709551695 `},
+		{cmd: "ip availability list -f value", want: `net 80 `},
 		{cmd: "ip availability show vlan", want: `total_ips +\| 61`},
 		{cmd: "availability zone list --network", want: `^\n?$`},
 		{cmd: "extension list --network -f value -c Alias", want: `(?m)^security-group$`},

@@ -31,9 +31,6 @@ var (
 	logTypes      = specialHandler(loggableResources)
 	floatingPools = specialHandler(poolsOfFloatingIPs)
 	quotasOfAll   = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) { return c.quotas(parts, raw) })
-	policyTags    = specialHandler(func(c *call, parts []string, raw []byte) (*reply, error) {
-		return c.dispatch(qosPolicyResource, parts[1:], raw)
-	})
 	noAgentsAfter = specialHandler(func(c *call, _ []string, raw []byte) (*reply, error) { return noAgents(c, []string{"agents"}, raw) })
 )
 
@@ -44,10 +41,6 @@ func (s *Server) special(parts []string) specialHandler {
 	case "qos":
 		if len(parts) >= 2 && parts[1] == "rule-types" {
 			return qosRuleTypes
-		}
-	case "policies": // the tags of QoS policies are here, and only they
-		if len(parts) >= 3 && parts[2] == "tags" {
-			return policyTags
 		}
 	case "log":
 		if len(parts) > 1 && (parts[1] == "loggable-resources" || parts[1] == "loggable_resources") {

@@ -436,6 +436,7 @@ func TestGophercloud(t *testing.T) {
 		changed: func(p *policies.Policy) bool { return p.Name == "qq" && p.Description == "text" },
 		remove:  func(id string) error { return policies.Delete(ctx, sc, id).ExtractErr() },
 	}.run(c, func(t *testing.T, p *policies.Policy) {
+		limit := 1000
 		inner := &cloud{&server{t, c.st, c.url}, ctx, sc}
 		life[qosrules.BandwidthLimitRule]{name: "bandwidth limit",
 			create: func() (*qosrules.BandwidthLimitRule, error) {
@@ -445,7 +446,7 @@ func TestGophercloud(t *testing.T) {
 				return qosrules.GetBandwidthLimitRule(ctx, sc, p.ID, id).ExtractBandwidthLimitRule()
 			},
 			list: func() []qosrules.BandwidthLimitRule {
-				return all(t, qosrules.ListBandwidthLimitRules(sc, p.ID, qosrules.BandwidthLimitRulesListOpts{Direction: "ingress"}), qosrules.ExtractBandwidthLimitRules)
+				return all(t, qosrules.ListBandwidthLimitRules(sc, p.ID, qosrules.BandwidthLimitRulesListOpts{MaxKBps: limit}), qosrules.ExtractBandwidthLimitRules)
 			},
 			update: func(id string) (*qosrules.BandwidthLimitRule, error) {
 				return qosrules.UpdateBandwidthLimitRule(ctx, sc, p.ID, id, qosrules.UpdateBandwidthLimitRuleOpts{MaxKBps: ptr(2000)}).ExtractBandwidthLimitRule()

@@ -175,8 +175,9 @@ func qosNumber(name string, def any, ops Ops, f func(r *model.QosRule) *int) Att
 		Set: put(func(r *model.QosRule, v any) { *f(r) = int(v.(int64)) })}
 }
 
-func qosDirection() Attr {
-	return Attr{Name: "direction", Ops: C | U | V | F | S, Default: "egress", Check: isOneOf("egress", "ingress"),
+// qosDirection is what lists of one kind of rule can be filtered and sorted by, and of the other not, as in the reference.
+func qosDirection(ops Ops) Attr {
+	return Attr{Name: "direction", Ops: C | U | V | ops, Default: "egress", Check: isOneOf("egress", "ingress"),
 		Get: get(func(r *model.QosRule) any { return r.Direction }),
 		Set: put(func(r *model.QosRule, v any) { r.Direction = v.(string) })}
 }
@@ -192,12 +193,12 @@ func init() {
 	qosRuleResources = []*Resource{
 		qosRule("bandwidth_limit",
 			qosNumber("max_kbps", required, C, func(r *model.QosRule) *int { return &r.MaxKbps }),
-			qosNumber("max_burst_kbps", int64(0), C, func(r *model.QosRule) *int { return &r.MaxBurst }), qosDirection()),
+			qosNumber("max_burst_kbps", int64(0), C, func(r *model.QosRule) *int { return &r.MaxBurst }), qosDirection(0)),
 		qosRule("dscp_marking", Attr{Name: "dscp_mark", Ops: C | U | V | F | S, Default: required, Conv: convInt, Check: isOneOf(dscpMarks...),
 			Get: get(func(r *model.QosRule) any { return r.DSCP }),
 			Set: put(func(r *model.QosRule, v any) { r.DSCP = int(v.(int64)) })}),
 		qosRule("minimum_bandwidth",
-			qosNumber("min_kbps", required, C, func(r *model.QosRule) *int { return &r.MinKbps }), qosDirection()),
+			qosNumber("min_kbps", required, C, func(r *model.QosRule) *int { return &r.MinKbps }), qosDirection(F|S)),
 	}
 }
 

@@ -115,6 +115,7 @@ func New(cfg Config) *Server {
 	for _, r := range s.resources {
 		s.byPath[strings.TrimPrefix(r.Prefix+"/"+strings.ReplaceAll(r.Collection, "_", "-"), "/")] = r
 	}
+	s.byPath["policies"] = qosPolicyResource // where the reference has their tags, and by the way all of them
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "penstock_api_requests_total", Help: "Requests served, by resource, method and status."}, []string{"resource", "method", "code"})
 	s.latency = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "penstock_api_request_seconds", Help: "Time to serve a request, by resource and method.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}, []string{"resource", "method"})
 	s.panics = prometheus.NewCounter(prometheus.CounterOpts{Name: "penstock_api_panics_total", Help: "Requests that ended in a panic, which is a defect."})
