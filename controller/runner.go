@@ -133,7 +133,8 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 	r.mu.Unlock()
 	r.log.Info("running host", zap.String("ovsdb", conf.OVSDB), zap.Uint64("generation", generation))
 	var wg sync.WaitGroup
-	for _, f := range []func(context.Context) error{db.Run, o.roll.Run, o.bind.Run, func(ctx context.Context) error { return r.observe(ctx, o) }} {
+	for _, f := range []func(context.Context) error{db.Run, o.roll.Run, o.bind.Run, func(ctx context.Context) error { return r.observe(ctx, o) },
+		func(ctx context.Context) error { return r.remind(ctx, o) }} {
 		wg.Go(func() {
 			if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				r.log.Error("host stopped", zap.Error(err))
