@@ -50,6 +50,8 @@ type Config struct {
 	AuditInterval time.Duration
 	// Health, if set, says what else is not as it should be.
 	Health func() []opapi.Health
+	// NeighbourRefresh is neighbour.Limits.Refresh, default 30 s.
+	NeighbourRefresh time.Duration
 	// Version is shown in status.
 	Version string
 }
@@ -87,7 +89,7 @@ func New(cfg Config) *Controller {
 	c.metrics = newMetrics(cfg.Registerer, c)
 	c.holders = newHolders(c)
 	c.announcer.told = c.holders.look
-	c.neighbours = neighbour.New(neighbour.Config{Asker: c.asker, Back: c.unresolved, Limits: neighbour.Limits{Idle: cfg.Settings.FDBAge},
+	c.neighbours = neighbour.New(neighbour.Config{Asker: c.asker, Back: c.unresolved, Limits: neighbour.Limits{Idle: cfg.Settings.FDBAge, Refresh: cfg.NeighbourRefresh, Sweep: cfg.NeighbourRefresh / 3},
 		Logger: cfg.Logger.Named("neighbour"), Registerer: cfg.Registerer})
 	c.dispatch = dispatch.New(dispatch.Config{View: cfg.Store.View, Facts: c.noted, Hold: c.hold, Logger: cfg.Logger.Named("packetin"), Registerer: cfg.Registerer})
 	c.dispatch.Register(pipeline.HandlerDHCP, dhcp.New(dhcp.Config{DNSDomain: cfg.DNSDomain}))

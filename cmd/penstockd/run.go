@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -89,7 +90,7 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 	}
 	ctl := controller.New(controller.Config{
 		Store: st, Logger: lg.Named("controller"), Registerer: reg, Socket: ofSocket, Advertise: cfg.OpenFlow.Advertise, OVSDBTLS: dbTLS,
-		Settings: settings(cfg.PacketIn), DNSDomain: cfg.Networks.DNSDomain, Version: version.String(), Health: novaHealth, NetworkLog: lines,
+		Settings: settings(cfg.PacketIn), NeighbourRefresh: time.Duration(cfg.Networks.NeighbourRefresh) * time.Second, DNSDomain: cfg.Networks.DNSDomain, Version: version.String(), Health: novaHealth, NetworkLog: lines,
 	})
 	srv := api.New(api.Config{Store: st, Logger: lg, Auth: auth, Networks: nets, Quotas: cfg.Quotas, Nova: cfg.Nova.URL != "", Operator: operator.Handler(st, ctl.Operator(reg)), Registerer: reg})
 	mux := http.NewServeMux()

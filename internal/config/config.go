@@ -77,6 +77,7 @@ type Networks struct {
 	ExternalPhysicalNetwork string              `yaml:"external_physical_network" doc:"where external networks without provider attributes leave"`
 	UnderlayMTU             int                 `yaml:"underlay_mtu" doc:"bytes of IP packet that the underlay carries"`
 	DNSDomain               string              `yaml:"dns_domain" doc:"domain name that DHCP hands out"`
+	NeighbourRefresh        int                 `yaml:"neighbour_refresh" doc:"seconds after which a router's host asks a next hop that is in use again"`
 	MaxRoutes               int                 `yaml:"max_routes" doc:"how many extra routes a router may have"`
 }
 
@@ -201,7 +202,7 @@ func Default() Config {
 		DataDir:  "/var/lib/penstock",
 		API:      API{Listen: "127.0.0.1:9696"},
 		OpenFlow: OpenFlow{Listen: "127.0.0.1:6653"},
-		Networks: Networks{TenantTypes: []string{"vxlan"}, VXLANRange: "1:16777215", GRERange: "1:16777215", UnderlayMTU: 1500, DNSDomain: "openstacklocal", MaxRoutes: 30},
+		Networks: Networks{TenantTypes: []string{"vxlan"}, VXLANRange: "1:16777215", GRERange: "1:16777215", UnderlayMTU: 1500, DNSDomain: "openstacklocal", MaxRoutes: 30, NeighbourRefresh: 30},
 		Auth:     Auth{Mode: "none", Keystone: Keystone{Domain: "Default"}},
 		Nova:     Nova{Keystone: Keystone{Domain: "Default"}},
 		PacketIn: PacketIn{DHCPPPS: 50, DHCPBurst: 100, ARPPPS: 100, ARPBurst: 200, LogPPS: 100, LogBurst: 25},
@@ -403,6 +404,9 @@ func (c *Config) complete() error {
 		if a, _ := net.ResolveTCPAddr("tcp", c.API.Listen); !a.IP.IsLoopback() {
 			return fmt.Errorf("api.listen %s is reachable from other machines, but auth.mode is none: listen on 127.0.0.1, set auth.mode, or set auth.allow_insecure: true", c.API.Listen)
 		}
+	}
+	if n := c.Networks.NeighbourRefresh; n < 1 || n > 3600 {
+		return fmt.Errorf("networks.neighbour_refresh %d: want 1 to 3600 seconds", n)
 	}
 	if n := c.Networks.MaxRoutes; n < 1 || n > 4096 {
 		return fmt.Errorf("networks.max_routes %d: want 1 to 4096", n)

@@ -34,6 +34,7 @@ func TestNeighbours(t *testing.T) {
 	t.Parallel()
 	var out *ovstest.VM
 	s := newSite(t, siteOptions{hosts: 2, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
+		extra: "networks: {neighbour_refresh: 3}\n",
 		setup: func(s *site) {
 			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
 			out = at[""]
@@ -112,6 +113,18 @@ func TestNeighbours(t *testing.T) {
 	if l := seen.Stop(); len(l) == 0 {
 		t.Error("c has the address, but not the packets to it")
 	}
+
+	// What moves without a word is followed while it is used, and what dies is forgotten: then its senders are told.
+	silent := "02:00:00:00:00:78"
+	out.Run("ip", "link", "set", "eth0", "address", silent)
+	used := a.StartPing("203.0.113.2", 200*time.Millisecond)
+	s.wait("the silent move to be followed", func() bool { return len(found(h1, silent)) > 0 })
+	out.Run("ip", "addr", "del", "203.0.113.2/24", "dev", "eth0")
+	s.wait("the dead to be refused", func() bool {
+		o, _ := a.TryRun("ping", "-c", "1", "-W", "5", "203.0.113.2")
+		return strings.Contains(o, "Destination Host Unreachable")
+	})
+	used.Stop()
 
 	// A floating IP is ACTIVE when it is where it should be, and only while it stands for something.
 	f := s.create("floatingip", object{"floating_network_id": public["id"]})
