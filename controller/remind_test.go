@@ -10,7 +10,9 @@ import (
 
 // TestRemindable: ports that are here, on physical networks that have a router, once at first and again before switches forget.
 func TestRemindable(t *testing.T) {
-	segment := func(typ model.NetworkType) []model.Segment { return []model.Segment{{Type: typ, PhysicalNetwork: "p", ID: 7}} }
+	segment := func(typ model.NetworkType) []model.Segment {
+		return []model.Segment{{Type: typ, PhysicalNetwork: "p", ID: 7}}
+	}
 	rows := []model.Change{
 		{Table: model.Networks, New: &model.Network{Meta: model.Meta{ID: "vlan", Key: 1}, AdminStateUp: true, Segments: segment(model.NetworkVLAN)}},
 		{Table: model.Networks, New: &model.Network{Meta: model.Meta{ID: "alone", Key: 2}, AdminStateUp: true, Segments: segment(model.NetworkVLAN)}},
