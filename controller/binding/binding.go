@@ -287,18 +287,18 @@ func (w *Worker) bindBatch(ctx context.Context, ids []model.PortID) error {
 			w.clock(id, heard[id], time.Time{})
 		}
 	}
-	if len(change) > 0 {
+	if err := store.InParts(change, BatchSize, func(part []model.PortID) error {
 		_, err := w.cfg.Store.Update(ctx, w.meta(), func(tx *store.Tx) error {
-			for _, id := range change {
+			for _, id := range part {
 				if err := w.put(tx, &state, id); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
-		if err != nil {
-			return err
-		}
+		return err
+	}); err != nil {
+		return err
 	}
 	w.await(ids, &state)
 	return w.unmark(ctx, ids, &state)
@@ -462,8 +462,8 @@ func (w *Worker) activate(ctx context.Context) error {
 		}
 	}
 	slices.Sort(ready)
-	for batch := range slices.Chunk(ready, BatchSize) {
-		if _, err := w.cfg.Store.Update(ctx, w.meta(), func(tx *store.Tx) error {
+	if err := store.InParts(ready, BatchSize, func(batch []model.PortID) error {
+		_, err := w.cfg.Store.Update(ctx, w.meta(), func(tx *store.Tx) error {
 			v := tx.View()
 			for _, id := range batch {
 				_, bound := v.Binding(w.cfg.Host, id)
@@ -479,9 +479,10 @@ func (w *Worker) activate(ctx context.Context) error {
 				}
 			}
 			return nil
-		}); err != nil {
-			return err
-		}
+		})
+		return err
+	}); err != nil {
+		return err
 	}
 	// One transaction for all: ovs-vswitchd goes through its whole configuration after each.
 	state, v := w.cfg.DB.State(), w.cfg.Store.View()

@@ -2,6 +2,7 @@ package binding_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"sync"
@@ -35,7 +36,12 @@ type world struct {
 
 func newWorld(t *testing.T, objs ...model.Object) *world {
 	t.Helper()
-	w := &world{t: t, st: storetest.New(t)}
+	return newWorldOn(t, storetest.New(t), objs...)
+}
+
+func newWorldOn(t *testing.T, st *store.Store, objs ...model.Object) *world {
+	t.Helper()
+	w := &world{t: t, st: st}
 	h := &model.Host{Meta: model.Meta{ID: "h1", Name: "h1", Key: 1}}
 	storetest.Put(t, w.st, append([]model.Object{h, &model.Network{Meta: model.Meta{ID: "n1", Key: 2}, AdminStateUp: true}}, objs...)...)
 	var err error
@@ -321,4 +327,34 @@ func TestNumbers(t *testing.T) {
 	if b := w.waitBound(id(7), "again"); b.Leaf() > 3 {
 		t.Errorf("%+v: leaves are not given back", b)
 	}
+}
+
+// TestManyOnExternalEtcd plugs, activates and unplugs more ports at once than one transaction of an operator's etcd may
+// be about, which is 128 operations unless it is set otherwise.
+func TestManyOnExternalEtcd(t *testing.T) {
+	w := newWorldOn(t, storetest.Open(t, store.Config{Endpoints: []string{storetest.Etcd(t)}}))
+	const n = 150
+	var ids, names []string
+	var vifs []sim.VIF
+	for i := range n {
+		id, name := fmt.Sprintf("p%03d", i), fmt.Sprintf("tap%03d", i)
+		storetest.Put(t, w.st, port(id, uint32(100+i)))
+		ids, names, vifs = append(ids, id), append(names, name), append(vifs, sim.VIF{Name: name, IfaceID: id})
+	}
+	if err := w.host.Plug(vifs...); err != nil {
+		t.Fatal(err)
+	}
+	w.wait("all to be bound", func() bool { return w.st.Snapshot().Len(model.Bindings) == n })
+	w.confirm()
+	w.wait("all to be ACTIVE", func() bool {
+		w.confirm()
+		for _, id := range ids {
+			if w.status(id) != "ACTIVE" {
+				return false
+			}
+		}
+		return true
+	})
+	w.unplug(names...)
+	w.wait("none to be bound", func() bool { return w.st.Snapshot().Len(model.Bindings) == 0 })
 }

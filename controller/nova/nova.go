@@ -467,25 +467,31 @@ func (n *Notifier) record(ctx context.Context, done []*report) error {
 	// What Nova has acknowledged is worth writing also when this process ends.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	_, err := n.cfg.Store.Update(ctx, store.Meta{Author: "penstockd", Request: "Nova's acknowledgements"}, func(tx *store.Tx) error {
-		for _, r := range done {
-			id := string(r.item.id)
-			there := tx.Exists(model.Ports, id)
-			was, known := store.Get[*model.NovaReport](tx, model.NovaReports, id)
-			switch {
-			case !there && !r.gone: // deleted meanwhile: Nova is to know that, too
-				if !known {
-					tx.Put(model.NovaReports, &model.NovaReport{PortID: r.item.id, Server: r.next.Server})
-				}
-			case r.next != nil && (!known || *was != *r.next):
-				tx.Put(model.NovaReports, r.next)
-			case r.next == nil && known:
-				tx.Delete(model.NovaReports, id)
-			}
-		}
-		return nil
+	return store.InParts(done, Batch, func(part []*report) error {
+		_, err := n.cfg.Store.Update(ctx, store.Meta{Author: "penstockd", Request: "Nova's acknowledgements"}, func(tx *store.Tx) error {
+			return record(tx, part)
+		})
+		return err
 	})
-	return err
+}
+
+func record(tx *store.Tx, done []*report) error {
+	for _, r := range done {
+		id := string(r.item.id)
+		there := tx.Exists(model.Ports, id)
+		was, known := store.Get[*model.NovaReport](tx, model.NovaReports, id)
+		switch {
+		case !there && !r.gone: // deleted meanwhile: Nova is to know that, too
+			if !known {
+				tx.Put(model.NovaReports, &model.NovaReport{PortID: r.item.id, Server: r.next.Server})
+			}
+		case r.next != nil && (!known || *was != *r.next):
+			tx.Put(model.NovaReports, r.next)
+		case r.next == nil && known:
+			tx.Delete(model.NovaReports, id)
+		}
+	}
+	return nil
 }
 
 // post sends events and gives Nova's answer to each that it answered.
