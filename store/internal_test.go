@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/model"
+	"github.com/penstock/penstock/store/snapshot"
 )
 
 func open(t *testing.T, cfg Config) *Store {
@@ -121,7 +122,7 @@ func TestSubscriptionIsBounded(t *testing.T) {
 				c = model.Change{Table: model.Networks, Old: n}
 			}
 		}
-		sub.add(nil, []model.Change{c})
+		sub.add(snapshot.Empty(), []model.Change{c})
 	}
 	if len(sub.queue) > 100 || len(sub.at) > 10 {
 		t.Errorf("%d changes wait for 10 objects", len(sub.queue))

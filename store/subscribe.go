@@ -17,6 +17,7 @@ type Subscription struct {
 	mu     sync.Mutex
 	first  bool
 	snap   *snapshot.Snapshot
+	told   int64          // the revision of the last Next
 	queue  []model.Change // in order of each object's last change; an empty Change is a hole
 	at     map[subKey]int
 	closed bool
@@ -43,7 +44,7 @@ func (sub *Subscription) add(snap *snapshot.Snapshot, changes []model.Change) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	sub.snap = snap
-	if sub.first || len(changes) == 0 {
+	if sub.first {
 		return // the first Next delivers everything
 	}
 	for _, c := range changes {
@@ -83,7 +84,8 @@ func (sub *Subscription) compact() {
 }
 
 // Next waits for changes and gives them with the state that they lead to: every change once, in the order of
-// revisions, several of one object as one. The error is ctx's or ErrClosed. The slice is the caller's.
+// revisions, several of one object as one. There are none where only the revision moved, as by another member's record: who
+// follows knows so that he is up to date. The error is ctx's or ErrClosed. The slice is the caller's.
 func (sub *Subscription) Next(ctx context.Context) (*snapshot.Snapshot, []model.Change, error) {
 	for {
 		select {
@@ -94,7 +96,8 @@ func (sub *Subscription) Next(ctx context.Context) (*snapshot.Snapshot, []model.
 		case <-sub.wake:
 		}
 		sub.mu.Lock()
-		snap, first := sub.snap, sub.first
+		snap, first, told := sub.snap, sub.first, sub.told
+		sub.told = snap.Revision()
 		sub.compact()
 		changes := sub.queue
 		sub.first, sub.queue = false, nil
@@ -108,7 +111,7 @@ func (sub *Subscription) Next(ctx context.Context) (*snapshot.Snapshot, []model.
 			}
 			return snap, changes, nil
 		}
-		if len(changes) > 0 {
+		if len(changes) > 0 || snap.Revision() > told {
 			return snap, changes, nil
 		}
 	}
