@@ -220,7 +220,43 @@ func specOf(h *model.Host) opapi.HostSpec {
 func (h hosts) remove(r *http.Request) (any, error) {
 	name := r.PathValue("name")
 	force := r.URL.Query().Get("force") == "true"
-	return nil, h.update(r.Context(), "host remove "+name, func(tx *store.Tx) error {
+	err := h.removeWith(r.Context(), name, force)
+	if large := (*store.ErrTooLarge)(nil); force && errors.As(err, &large) {
+		// More ports than one transaction of that etcd can unbind: none is bound any more there first, then as many at
+		// a time as it takes.
+		if err := h.unbindAll(r.Context(), name); err != nil {
+			return nil, err
+		}
+		err = h.removeWith(r.Context(), name, force)
+	}
+	return nil, err
+}
+
+func (h hosts) unbindAll(ctx context.Context, name string) error {
+	if err := h.update(ctx, "host remove "+name, func(tx *store.Tx) error {
+		if old, ok := tx.Get(model.Hosts, name).(*model.Host); ok && !old.Draining {
+			host := *old
+			host.Draining = true
+			tx.Put(model.Hosts, &host)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return store.InParts(h.st.Snapshot().List(model.BindingsByHost, name), 100, func(part []model.Object) error {
+		return h.update(ctx, "host remove "+name, func(tx *store.Tx) error {
+			for _, o := range part {
+				if b, ok := tx.Get(model.Bindings, o.ObjectID()).(*model.Binding); ok {
+					store.Unbind(tx, b)
+				}
+			}
+			return nil
+		})
+	})
+}
+
+func (h hosts) removeWith(ctx context.Context, name string, force bool) error {
+	return h.update(ctx, "host remove "+name, func(tx *store.Tx) error {
 		if !tx.Exists(model.Hosts, name) {
 			return fmt.Errorf("there is no host %q: see penstockctl host list: %w", name, errNotFound)
 		}

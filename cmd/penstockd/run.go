@@ -126,22 +126,28 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 // seedHosts writes the configured hosts to the store where they are new or different. Hosts that were added at
 // run time stay.
 func seedHosts(ctx context.Context, st *store.Store, hosts []config.Host) error {
-	_, err := st.Update(ctx, store.Meta{Author: "penstockd", Request: "hosts of the configuration file"}, func(tx *store.Tx) error {
-		for _, h := range hosts {
-			want, err := operator.HostOf(opapi.HostSpec{Name: h.Name, OVSDB: h.OVSDB, TunnelIP: h.TunnelIP, DatapathType: h.DatapathType, BridgeMappings: h.BridgeMappings})
-			if err != nil {
-				return fmt.Errorf("configuration: %w", err)
-			}
-			if old, ok := tx.Get(model.Hosts, h.Name).(*model.Host); ok {
-				want.HostTags, want.Draining = old.HostTags, old.Draining
-			}
-			if _, err := operator.PutHost(tx, want); err != nil {
-				return err
-			}
-		}
-		return nil
+	return store.InParts(hosts, 1000, func(part []config.Host) error {
+		_, err := st.Update(ctx, store.Meta{Author: "penstockd", Request: "hosts of the configuration file"}, func(tx *store.Tx) error {
+			return putHosts(tx, part)
+		})
+		return err
 	})
-	return err
+}
+
+func putHosts(tx *store.Tx, hosts []config.Host) error {
+	for _, h := range hosts {
+		want, err := operator.HostOf(opapi.HostSpec{Name: h.Name, OVSDB: h.OVSDB, TunnelIP: h.TunnelIP, DatapathType: h.DatapathType, BridgeMappings: h.BridgeMappings})
+		if err != nil {
+			return fmt.Errorf("configuration: %w", err)
+		}
+		if old, ok := tx.Get(model.Hosts, h.Name).(*model.Host); ok {
+			want.HostTags, want.Draining = old.HostTags, old.Draining
+		}
+		if _, err := operator.PutHost(tx, want); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // authenticator says who makes a request; nil, for auth.mode none, takes everybody for the admin.
