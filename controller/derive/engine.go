@@ -279,10 +279,26 @@ func (e *Engine) derive(u *unit) {
 	}
 	if m := moreOf(&out); !e.equalFlows(u.flows, out.Flows) || !u.more.equal(m) {
 		flows := e.pack.flows(u, out.Flows, e.number)
-		e.eachHost(u, func(h model.HostName) {
-			e.displace(u, u.flows, u.more, h)
-			e.place(u, flows, m, h)
-		})
+		var d difference
+		part := len(u.hosts) > 1 && len(u.flows) > fewFlows
+		if part {
+			d, part = differ(u.flows, flows)
+		}
+		if part {
+			more := !u.more.equal(m)
+			e.eachHost(u, func(h model.HostName) {
+				e.replace(d, h)
+				if more {
+					e.displace(u, nil, u.more, h)
+					e.place(u, nil, m, h)
+				}
+			})
+		} else {
+			e.eachHost(u, func(h model.HostName) {
+				e.displace(u, u.flows, u.more, h)
+				e.place(u, flows, m, h)
+			})
+		}
 		u.flows, u.more = flows, m
 	}
 	e.setEaches(u, out.Eaches)
@@ -457,6 +473,25 @@ func (e *Engine) displace(u *unit, flows []flow, m *more, h model.HostName) {
 	}
 	for _, z := range m.zones {
 		e.bridge(h, pipeline.BrInt).zones.remove(z.ID, u)
+	}
+}
+
+// replace does what differ found on a host.
+func (e *Engine) replace(d difference, h model.HostName) {
+	for _, f := range d.gone {
+		e.bridge(h, e.names[f.bridge]).flows.remove(f)
+	}
+	for _, f := range d.came {
+		if e.bridge(h, e.names[f.bridge]).flows.add(f) {
+			e.conflicts++
+		}
+	}
+	var b *bridge
+	for i, s := range d.same {
+		if i == 0 || s.now.bridge != d.same[i-1].now.bridge {
+			b = e.bridges[bridgeKey{h, e.names[s.now.bridge]}]
+		}
+		b.flows.swap(s.was, s.now)
 	}
 }
 

@@ -223,6 +223,24 @@ func (c *flowClaims) remove(f *flow) {
 	c.setLost(f.Key, slices.Delete(lost, least, least+1))
 }
 
+// swap puts a flow in the place of an equal one of its unit: nothing changes but where it is kept.
+func (c *flowClaims) swap(was, now *flow) {
+	if c.won.n > 0 {
+		if i := c.won.slot(&was.Key); c.won.slots[i] == was {
+			c.won.slots[i] = now
+			return
+		}
+	}
+	if l := c.lost[was.Key]; len(l) > 0 {
+		if i := slices.Index(l, was); i >= 0 {
+			l[i] = now
+			return
+		}
+	}
+	c.remove(was)
+	c.add(now)
+}
+
 func (c *flowClaims) setLost(k pipeline.Key, l []*flow) {
 	if len(l) == 0 {
 		delete(c.lost, k)
