@@ -106,12 +106,12 @@ func createRBAC(c *call, o model.Object, _ Values) error {
 		return invalidInput("%s", r.Missing(p.Object).Message)
 	}
 	if !c.who.Admin() && metaOf(x).ProjectID != c.who.ProjectID {
-		return invalidInput("Only admins can manipulate policies on objects they do not own")
+		return invalidInput("Only admins can manipulate policies on objects they do not own.")
 	}
 	if pool, ok := x.(*model.SubnetPool); ok {
 		scope, ok := c.view().AddressScope(pool.AddressScopeID)
 		if ok && !scope.Shared && !slices.ContainsFunc(c.view().RBACOf("address_scope", scope.ID), func(y *model.RBACPolicy) bool { return y.Target == p.Target }) {
-			return invalidInput("Failed to create RBAC policy on object %s because target project doesn't have access to associated address scope.", p.Object)
+			return invalidInput("Failed to create RBAC policy on object %s because target project doesn't have access to associated address scope..", p.Object)
 		}
 	}
 	for _, y := range c.view().RBACOf(p.ObjectType, p.Object) {

@@ -235,6 +235,7 @@ var (
 	dicts    = regexp.MustCompile(`\[(\{[^{}]*\}(?:, \{[^{}]*\})+)\]`)
 	word     = regexp.MustCompile(`[^, ]+`)
 	dict     = regexp.MustCompile(`\{[^{}]*\}`)
+	callback = regexp.MustCompile(`Callback [\w.]+-\d+ failed with "([^"]*)"(,Callback [\w.]+-\d+ failed with "[^"]*")*`)
 	floating = regexp.MustCompile(`floating IP [0-9.]+ \(`)
 	revision = regexp.MustCompile(`current revision is \d+$`)
 )
@@ -249,6 +250,21 @@ func ordered(s string, re, item *regexp.Regexp) string {
 	items := item.FindAllString(s[from:to], -1)
 	sort.Strings(items)
 	return s[:from] + strings.Join(items, ", ") + s[to:]
+}
+
+// plain takes the names of Python functions, which change from start to start, out of a text, and what is then said twice.
+func plain(s string) string {
+	m := callback.FindStringSubmatchIndex(s)
+	if m == nil {
+		return s
+	}
+	s = s[:m[0]] + s[m[2]:m[3]] + s[m[1]:]
+	const input, details = "Invalid input for operation: ", "\nDetails: "
+	s = strings.Replace(s, input+input, input, 1)
+	if parts := strings.Split(s, details); len(parts) > 2 && parts[0] == parts[1] {
+		s = strings.Join(parts[1:], details)
+	}
+	return s
 }
 
 // asked reports whether a request named an address as one to have.
@@ -288,7 +304,7 @@ func (r *Runner) text(s, key string) string {
 		return "{" + strings.Join(parts, ", ") + "}"
 	})
 	if key == "message" {
-		s = ordered(ordered(s, listed, word), dicts, dict)
+		s = plain(ordered(ordered(s, listed, word), dicts, dict))
 		s = floating.ReplaceAllStringFunc(s, func(m string) string {
 			if r.asked(strings.Fields(m)[2]) {
 				return m
