@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
 trap 'scripts/neutron-reference.sh stop "$dir"; rm -rf "$dir"' EXIT INT TERM
 url=$(scripts/neutron-reference.sh start "$dir" "${NEUTRON_PORT:-19697}")
-go test ./api -count=1 -v -run 'TestReference$' -reference "$url" "$@"
+go test ./api -count=1 -timeout 60m -v -run 'TestReference$' -reference "$url" "$@"
