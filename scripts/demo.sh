@@ -138,6 +138,8 @@ new_vm() {
 	# The userspace datapath takes a checksum that is left to the card for a wrong one.
 	at_host ethtool -K "$tap" tx off >/dev/null
 	in_vm "$vm" ethtool -K eth0 tx off >/dev/null
+	# Nor shall the host's kernel speak IPv6 on its end, as Nova has it too: the VM would hear that.
+	at_host sh -c "echo 1 >/proc/sys/net/ipv6/conf/$tap/disable_ipv6" 2>/dev/null || true
 	at_host ip link set "$tap" up
 	in_vm "$vm" ip link set eth0 up
 	taps+=("$tap")
