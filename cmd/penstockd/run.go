@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +24,6 @@ import (
 	"github.com/penstock/penstock/internal/version"
 	"github.com/penstock/penstock/model"
 	"github.com/penstock/penstock/opapi"
-	"github.com/penstock/penstock/pipeline"
 	"github.com/penstock/penstock/store"
 )
 
@@ -57,7 +54,7 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	st, err := store.Open(ctx, store.Config{DataDir: cfg.DataDir, Endpoints: cfg.Store.Endpoints, Logger: lg, Registerer: reg, Member: cfg.Hosts[0].Name})
+	st, err := openStore(ctx, cfg, lg, reg)
 	if err != nil {
 		return err
 	}
@@ -123,6 +120,18 @@ func run(ctx context.Context, cfg config.Config, lg *zap.Logger) error {
 	return errors.Join(<-errs, <-errs)
 }
 
+func openStore(ctx context.Context, cfg config.Config, lg *zap.Logger, reg prometheus.Registerer) (*store.Store, error) {
+	c := store.Config{DataDir: cfg.DataDir, Endpoints: cfg.Store.Endpoints, Username: cfg.Store.Username, Password: cfg.Store.Password,
+		MaxTxnOps: cfg.Store.MaxTxnOps, MaxRequestBytes: cfg.Store.MaxRequestBytes, Logger: lg, Registerer: reg, Member: cfg.Hosts[0].Name}
+	if cfg.Store.TLS.Set() {
+		var err error
+		if c.TLS, err = cfg.Store.TLS.Named(); err != nil {
+			return nil, fmt.Errorf("store.tls: %w", err)
+		}
+	}
+	return store.Open(ctx, c)
+}
+
 // seedHosts writes the configured hosts to the store where they are new or different. Hosts that were added at
 // run time stay.
 func seedHosts(ctx context.Context, st *store.Store, hosts []config.Host) error {
@@ -148,66 +157,4 @@ func putHosts(tx *store.Tx, hosts []config.Host) error {
 		}
 	}
 	return nil
-}
-
-// authenticator says who makes a request; nil, for auth.mode none, takes everybody for the admin.
-func authenticator(a config.Auth) (api.Authenticator, error) {
-	switch a.Mode {
-	case "trusted-headers":
-		fronts, err := a.Prefixes()
-		return api.TrustedHeaders{Front: api.TrustFrom(fronts)}, err
-	case "keystone":
-		k := a.Keystone
-		return &api.Keystone{URL: k.URL, Username: k.Username, Password: k.Password, Project: k.Project, Domain: k.Domain}, nil
-	}
-	return nil, nil
-}
-
-func settings(p config.PacketIn) pipeline.Settings {
-	s := pipeline.DefaultSettings()
-	s.DHCPPPS, s.DHCPBurst, s.ARPPPS, s.ARPBurst = p.DHCPPPS, p.DHCPBurst, p.ARPPPS, p.ARPBurst
-	s.LogPPS, s.LogBurst = p.LogPPS, p.LogBurst
-	return s
-}
-
-func networks(cfg config.Config) (api.Networks, error) {
-	n := api.Networks{External: cfg.Networks.ExternalPhysicalNetwork, UnderlayMTU: cfg.Networks.UnderlayMTU, DNSDomain: cfg.Networks.DNSDomain, MaxRoutes: cfg.Networks.MaxRoutes,
-		Physical: map[string]api.Physical{}}
-	for _, t := range cfg.Networks.TenantTypes {
-		switch nt := model.NetworkType(t); nt {
-		case model.NetworkLocal, model.NetworkVLAN, model.NetworkVXLAN, model.NetworkGRE, model.NetworkFlat:
-			n.TenantTypes = append(n.TenantTypes, nt)
-		default:
-			return n, fmt.Errorf("configuration: networks.tenant_types: %q is no network type; want local, vlan, vxlan or gre", t)
-		}
-	}
-	var err error
-	if n.VXLAN, err = idRange("networks.vxlan_range", cfg.Networks.VXLANRange, 1<<24-1); err != nil {
-		return n, err
-	}
-	if n.GRE, err = idRange("networks.gre_range", cfg.Networks.GRERange, 1<<24-1); err != nil {
-		return n, err
-	}
-	for name, p := range cfg.Networks.Physical {
-		x := api.Physical{Flat: p.Flat}
-		for _, r := range p.VLANRanges {
-			v, err := idRange("networks.physical."+name+".vlan_ranges", r, 4094)
-			if err != nil {
-				return n, err
-			}
-			x.VLANs = append(x.VLANs, v)
-		}
-		n.Physical[name] = x
-	}
-	return n, nil
-}
-
-func idRange(what, s string, limit uint64) ([2]uint32, error) {
-	a, b, ok := strings.Cut(s, ":")
-	lo, err1 := strconv.ParseUint(a, 10, 32)
-	hi, err2 := strconv.ParseUint(b, 10, 32)
-	if !ok || err1 != nil || err2 != nil || lo < 1 || lo > hi || hi > limit {
-		return [2]uint32{}, fmt.Errorf("configuration: %s %q: want MIN:MAX within 1:%d", what, s, limit)
-	}
-	return [2]uint32{uint32(lo), uint32(hi)}, nil
 }

@@ -57,6 +57,43 @@ type OVSDB struct {
 // Store is where intent is kept.
 type Store struct {
 	Endpoints []string `yaml:"endpoints" doc:"client URLs of an external etcd; empty: embedded in data_dir"`
+	// TLS is for https endpoints: ca checks etcd's certificate and its name, cert and key are shown to it if set.
+	TLS      TLS    `yaml:"tls"`
+	Username string `yaml:"username" doc:"user of an external etcd with authentication"`
+	Password string `yaml:"password" doc:"that user's password; better in the environment than in a flag"`
+	// MaxTxnOps and MaxRequestBytes are what the external etcd is set to.
+	MaxTxnOps       int `yaml:"max_txn_ops" doc:"the external etcd's --max-txn-ops"`
+	MaxRequestBytes int `yaml:"max_request_bytes" doc:"the external etcd's --max-request-bytes"`
+}
+
+func (s *Store) check() error {
+	if len(s.Endpoints) == 0 {
+		if s.TLS.Set() || s.Username != "" || s.Password != "" || s.MaxTxnOps != 0 || s.MaxRequestBytes != 0 {
+			return errors.New("store: tls, username, password, max_txn_ops and max_request_bytes are for an external etcd: set store.endpoints, or leave them out")
+		}
+		return nil
+	}
+	for _, e := range s.Endpoints {
+		u, err := url.Parse(e)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("store.endpoints %q: want http://ADDRESS:PORT or https://ADDRESS:PORT", e)
+		}
+		if u.Scheme == "http" && s.TLS.Set() {
+			return fmt.Errorf("store.endpoints %q: store.tls is set, so that it has to be https", e)
+		}
+	}
+	if s.TLS.Set() {
+		if _, err := s.TLS.Named(); err != nil {
+			return fmt.Errorf("store.tls: %w", err)
+		}
+	}
+	if (s.Username == "") != (s.Password == "") {
+		return errors.New("store.username and store.password belong together")
+	}
+	if s.MaxTxnOps < 0 || s.MaxTxnOps > 0 && s.MaxTxnOps < 128 || s.MaxRequestBytes < 0 || s.MaxRequestBytes > 0 && s.MaxRequestBytes < 1<<20 {
+		return fmt.Errorf("store.max_txn_ops %d, store.max_request_bytes %d: want at least 128 and %d", s.MaxTxnOps, s.MaxRequestBytes, 1<<20)
+	}
+	return nil
 }
 
 // Host is one Open vSwitch host.
@@ -390,6 +427,9 @@ func (c *Config) complete() error {
 		}
 	}
 	if err := c.Auth.check(); err != nil {
+		return err
+	}
+	if err := c.Store.check(); err != nil {
 		return err
 	}
 	if err := c.Nova.complete(&c.Auth); err != nil {

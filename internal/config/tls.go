@@ -53,6 +53,29 @@ func (t TLS) config() (*tls.Config, error) {
 	}, nil
 }
 
+// Named is the configuration for connections to servers whose certificate has their name, such as etcd: the name is checked,
+// by the authority of ca, or the system's if that is not set. A certificate is shown only if it is set.
+func (t TLS) Named() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if (t.Cert == "") != (t.Key == "") {
+		return nil, errors.New("cert and key belong together")
+	}
+	if t.Cert != "" {
+		if _, err := t.pair(); err != nil {
+			return nil, err
+		}
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return t.pair() }
+	}
+	if t.CA != "" {
+		pool, err := t.pool()
+		if err != nil {
+			return nil, err
+		}
+		c.RootCAs = pool
+	}
+	return c, nil
+}
+
 func (t TLS) pair() (*tls.Certificate, error) {
 	c, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	return &c, err
