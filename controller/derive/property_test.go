@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/penstock/penstock/model"
@@ -88,7 +89,9 @@ func (w *world) step() []model.Change {
 			p.AllowedAddressPairs = []model.AddressPair{{MAC: model.MAC{2, 0, 0, 0, 1, byte(n(3))}}, {Prefix: w.prefix()}}
 		}
 		for range n(3) {
-			p.SecurityGroups = append(p.SecurityGroups, fmt.Sprintf("sg%d", n(4)))
+			if g := fmt.Sprintf("sg%d", n(4)); !slices.Contains(p.SecurityGroups, g) { // as the API has it
+				p.SecurityGroups = append(p.SecurityGroups, g)
+			}
 		}
 		for range n(3) {
 			p.FixedIPs = append(p.FixedIPs, model.FixedIP{SubnetID: "s", Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(n(8))})})
