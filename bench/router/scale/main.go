@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/penstock/penstock/bench/internal/rig"
@@ -123,7 +124,7 @@ func (r *run) network(name, cidr string, n, first, over int) (net, subnet string
 func (r *run) change(what string, f func()) object {
 	r.synced()
 	r.f.Reset()
-	before, cpu := r.f.Sum(0), r.p.CPU()
+	before, cpu, own := r.f.Sum(0), r.p.CPU(), ownCPU()
 	derived := r.p.Metrics()["penstock_derive_seconds_sum"]
 	var prof <-chan struct{}
 	if *profile != "" {
@@ -140,9 +141,18 @@ func (r *run) change(what string, f func()) object {
 	after := r.f.Sum(0)
 	row := object{"api_ms": rig.Round(rig.Ms(api)), "confirmed_ms": rig.Round(rig.Ms(last.Sub(start))), "hosts": n, "flow_mods": after.FlowMods - before.FlowMods,
 		"group_mods": after.GroupMods - before.GroupMods, "octets": after.Octets - before.Octets, "derive_ms": rig.Round(1e3 * (r.p.Metrics()["penstock_derive_seconds_sum"] - derived)),
-		"penstockd_cpu_ms": rig.Round(rig.Ms(r.p.CPU() - cpu))}
+		"penstockd_cpu_ms": rig.Round(rig.Ms(r.p.CPU() - cpu)), "hosts_cpu_ms": rig.Round(rig.Ms(ownCPU() - own))}
 	r.t.Logf("%s: %v", what, row)
 	return row
+}
+
+// ownCPU is the processor time of this process, which is that of the simulated hosts: they share the machine.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func (r *run) plug(router, subnet string) {
