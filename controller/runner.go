@@ -30,6 +30,8 @@ type runner struct {
 	log  *zap.Logger
 	stop context.CancelFunc
 	done chan struct{}
+	// arrivals are ports that have moved here.
+	arrivals *arrivals
 
 	mu    sync.Mutex
 	conf  *model.Host
@@ -50,7 +52,7 @@ type ownedHost struct {
 
 func (c *Controller) newRunner(ctx context.Context, h *model.Host) *runner {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &runner{c: c, host: model.HostName(h.ID), conf: h, stop: cancel, done: make(chan struct{}),
+	r := &runner{c: c, host: model.HostName(h.ID), conf: h, stop: cancel, done: make(chan struct{}), arrivals: newArrivals(),
 		log: c.cfg.Logger.With(zap.String("host", h.ID))}
 	go func() {
 		defer close(r.done)
@@ -134,7 +136,7 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 	r.log.Info("running host", zap.String("ovsdb", conf.OVSDB), zap.Uint64("generation", generation))
 	var wg sync.WaitGroup
 	for _, f := range []func(context.Context) error{db.Run, o.roll.Run, o.bind.Run, func(ctx context.Context) error { return r.observe(ctx, o) },
-		func(ctx context.Context) error { return r.remind(ctx, o) }} {
+		func(ctx context.Context) error { return r.remind(ctx, o) }, func(ctx context.Context) error { return r.welcome(ctx, o) }} {
 		wg.Go(func() {
 			if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				r.log.Error("host stopped", zap.Error(err))
