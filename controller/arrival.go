@@ -14,8 +14,21 @@ import (
 // vSwitch pushes what the last packets from the old place taught up to a second late, over what was announced meanwhile:
 // a guest that only ever answers was then not found any more. So the new host announces the port itself, several times.
 
-// arrivalSays is after which times a port that has moved is announced.
-var arrivalSays = [...]time.Duration{0, 300 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+// A port that has moved is announced arrivalSoon times, every arrivalPause, while revalidators collect what was, and then
+// after 2, 4 and 8 seconds, should a host be slower than that.
+const (
+	arrivalSoon  = 13
+	arrivalPause = 100 * time.Millisecond
+	arrivalTimes = arrivalSoon + 3
+)
+
+// arrivalAt is how long after its arrival a port is announced for the nth time, from 0.
+func arrivalAt(n int) time.Duration {
+	if n < arrivalSoon {
+		return time.Duration(n) * arrivalPause
+	}
+	return time.Second << (n - arrivalSoon + 1)
+}
 
 // maxArrivals bounds the ports of a host that are announced at a time; those beyond are found by what they send.
 const maxArrivals = 4096
@@ -29,7 +42,7 @@ type arrivals struct {
 
 type arrival struct {
 	since time.Time
-	said  int // of arrivalSays
+	said  int
 }
 
 func newArrivals() *arrivals {
@@ -56,15 +69,15 @@ func (a *arrivals) due(now time.Time) (ids []model.PortID, next time.Duration) {
 	defer a.mu.Unlock()
 	next = -1
 	for id, x := range a.at {
-		if wait := x.since.Add(arrivalSays[x.said]).Sub(now); wait <= 0 {
+		if wait := x.since.Add(arrivalAt(x.said)).Sub(now); wait <= 0 {
 			ids = append(ids, id)
-			if x.said++; x.said == len(arrivalSays) {
+			if x.said++; x.said == arrivalTimes {
 				delete(a.at, id)
 				continue
 			}
 			a.at[id] = x
 		}
-		if wait := x.since.Add(arrivalSays[x.said]).Sub(now); next < 0 || wait < next {
+		if wait := x.since.Add(arrivalAt(x.said)).Sub(now); next < 0 || wait < next {
 			next = max(wait, 0)
 		}
 	}

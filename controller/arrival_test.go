@@ -7,7 +7,7 @@ import (
 	"github.com/penstock/penstock/model"
 )
 
-// TestArrivals: a port that moves is announced at once and five times more, anew when it moves again, and no more than so many.
+// TestArrivals: a port that moves is announced at once, often at first and then after 2, 4 and 8 s, anew when it moves again, and no more than so many.
 func TestArrivals(t *testing.T) {
 	a, start := newArrivals(), time.Unix(1000, 0)
 	at := func(d time.Duration) (n int, next time.Duration) {
@@ -22,11 +22,21 @@ func TestArrivals(t *testing.T) {
 		at   time.Duration
 		n    int
 		next time.Duration
-	}{{0, 1, 300 * time.Millisecond}, {100 * time.Millisecond, 0, 200 * time.Millisecond}, {300 * time.Millisecond, 1, 700 * time.Millisecond},
-		{time.Second, 1, time.Second}, {2 * time.Second, 1, 2 * time.Second}, {4 * time.Second, 1, 4 * time.Second}, {8 * time.Second, 1, -1}, {9 * time.Second, 0, -1}} {
+	}{{0, 1, 100 * time.Millisecond}, {50 * time.Millisecond, 0, 50 * time.Millisecond}, {100 * time.Millisecond, 1, 100 * time.Millisecond}} {
 		if n, next := at(x.at); n != x.n || next != x.next {
 			t.Errorf("after %v: %d due, next in %v; want %d, %v", x.at, n, next, x.n, x.next)
 		}
+	}
+	said := 2
+	for d := 200 * time.Millisecond; d <= 9*time.Second; d += 100 * time.Millisecond {
+		n, next := at(d)
+		said += n
+		if (next < 0) != (d >= 8*time.Second) {
+			t.Errorf("after %v: next in %v", d, next)
+		}
+	}
+	if said != arrivalTimes {
+		t.Errorf("announced %d times, want %d", said, arrivalTimes)
 	}
 	a.add("p", start.Add(10*time.Second))
 	if n, _ := at(10 * time.Second); n != 1 {

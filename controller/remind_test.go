@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"maps"
 	"testing"
 	"time"
 
@@ -9,9 +8,8 @@ import (
 	"github.com/penstock/penstock/store/snapshot"
 )
 
-// TestReminders: what comes to a physical network is announced some times, and again before switches forget it where a router is;
-// what was there before penstockd, once in that time.
-func TestReminders(t *testing.T) {
+// TestRemindable: ports that are here, on physical networks that have a router, once at first and again before switches forget.
+func TestRemindable(t *testing.T) {
 	segment := func(typ model.NetworkType) []model.Segment {
 		return []model.Segment{{Type: typ, PhysicalNetwork: "p", ID: 7}}
 	}
@@ -35,31 +33,23 @@ func TestReminders(t *testing.T) {
 	port("b", "vlan", 13, "h2")
 	port("c", "alone", 14, "h1")
 	port("d", "vxlan", 15, "h1")
+	v := model.NewView(snapshot.Empty().Apply(1, rows))
 	start := time.Unix(1e9, 0)
-	var m reminders
-	count := func(rows []model.Change, rev int64, from, to time.Duration) map[string]int {
-		v := model.NewView(snapshot.Empty().Apply(rev, rows))
-		n := map[string]int{}
-		for at := from; at < to; at += remindTick {
-			for _, p := range m.due(v, "h1", start.Add(at)) {
-				n[string(p.id)]++
-			}
+	sent := map[model.PortID]time.Time{"gone": start}
+	for _, x := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 1}, {remindTick, 0}, {remindEvery - 1, 0}, {remindEvery, 1}, {remindEvery + remindTick, 0}} {
+		got := remindable(v, "h1", sent, start.Add(x.after))
+		if len(got) != x.want || x.want == 1 && (got[0].id != "a" || got[0].net != 1 || got[0].mac[5] != 12) {
+			t.Errorf("after %v: %v, want %d", x.after, got, x.want)
 		}
-		return n
+		for _, p := range got {
+			sent[p.id] = start.Add(x.after)
+		}
 	}
-	if n := count(rows, 1, 0, remindEvery); !maps.Equal(n, map[string]int{"a": 1}) {
-		t.Errorf("at first: %v", n)
-	}
-	if n := count(rows, 1, remindEvery, 3*remindEvery); !maps.Equal(n, map[string]int{"a": 2}) {
-		t.Errorf("in twice the time: %v", n)
-	}
-	port("e", "vlan", 16, "h1")
-	port("f", "alone", 17, "h1")
-	if n := count(rows, 2, 3*remindEvery, 3*remindEvery+100*remindTick); n["e"] != arrivals || n["f"] != arrivals || n["c"] > 0 || n["a"] > 1 {
-		t.Errorf("when two have come: %v", n)
-	}
-	if n := count(rows, 2, 3*remindEvery+100*remindTick, 4*remindEvery+100*remindTick); !maps.Equal(n, map[string]int{"a": 1, "e": 1}) {
-		t.Errorf("then: %v", n)
+	if len(sent) != 1 {
+		t.Errorf("what is gone is remembered: %v", sent)
 	}
 	if b := reverse(model.MAC{2, 0, 0, 0, 0, 1}); len(b) != 60 {
 		t.Errorf("%d bytes", len(b))
