@@ -102,7 +102,13 @@ var promises = map[string]promise{
 	"l3-port-ip-change-not-allowed": {verify: func(t *testing.T, s *server, _ func(string) string) {
 		_, m := s.do("GET", "/v2.0/ports?device_owner=network:router_interface", "")
 		p := m["ports"].([]any)[0].(map[string]any)["id"].(string)
-		wants(t, s, 400, "", "PUT", "ports/"+p, `{"port":{"fixed_ips":[{"ip_address":"10.8.0.77"}]}}`)
+		for i := 70; ; i++ { // some other port may have an address
+			body := fmt.Sprintf(`{"port":{"fixed_ips":[{"ip_address":"10.8.0.%d"}]}}`, i)
+			if st, _ := s.do("PUT", "/v2.0/ports/"+p, body); st != 409 {
+				wants(t, s, 400, "", "PUT", "ports/"+p, body)
+				return
+			}
+		}
 	}},
 	"logging": {paths: []string{"log/logs", "log/loggable-resources"}, verify: func(t *testing.T, s *server, id func(string) string) {
 		wants(t, s, 201, "event:DROP", "POST", "log/logs", `{"log":{"resource_type":"security_group","resource_id":"`+id("security-groups")+`","event":"DROP"}}`)

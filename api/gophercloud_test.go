@@ -162,7 +162,7 @@ func TestGophercloud(t *testing.T) {
 	net := c.make("networks", "network", `{"name":"net"}`)
 	sub := c.make("subnets", "subnet", `{"network_id":"`+net+`","ip_version":4,"cidr":"10.0.0.0/24"}`)
 	ext := c.make("networks", "network", `{"name":"ext","router:external":true,"provider:network_type":"flat","provider:physical_network":"external"}`)
-	c.make("subnets", "subnet", `{"network_id":"`+ext+`","ip_version":4,"cidr":"172.16.0.0/24","enable_dhcp":false}`)
+	c.make("subnets", "subnet", `{"network_id":"`+ext+`","ip_version":4,"cidr":"172.16.0.0/24","allocation_pools":[{"start":"172.16.0.100","end":"172.16.0.200"}],"enable_dhcp":false}`)
 
 	type network struct {
 		networks.Network
