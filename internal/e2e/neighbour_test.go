@@ -40,6 +40,7 @@ func TestNeighbours(t *testing.T) {
 			out = at[""]
 			out.Run("ip", "addr", "add", "203.0.113.2/24", "dev", "eth0")
 			out.Run("ip", "addr", "add", "203.0.113.3/24", "dev", "eth0")
+			out.Run("ip", "addr", "add", "203.0.113.4/24", "dev", "eth0")
 			s.hosts[0].AddBridge("br-ex")
 			s.hosts[0].AddPort("br-ex", "nic1")
 		}})
@@ -85,6 +86,13 @@ func TestNeighbours(t *testing.T) {
 		t.Errorf("after false claims the outside is known by %q, %q", found(h1, out.MAC), found(h1, evil))
 	}
 
+	// A port that looks for everybody is told at once after its share, and others find theirs.
+	a.TryRun("bash", "-c", "for i in {100..160}; do ping -c 1 -W 1 203.0.113.$i > /dev/null & done; wait")
+	if n := s.metric(`penstock_neighbour_events_total{event="limited"}`); n < 1 {
+		t.Errorf("nothing was limited: %v asked", s.metric(`penstock_neighbour_events_total{event="asked"}`))
+	}
+	b.first("203.0.113.3")
+
 	// penstockd dies: what is known goes on, and is known afterwards.
 	p := a.StartPing("203.0.113.1", 20*time.Millisecond)
 	q := a.StartPing("10.0.2.50", 20*time.Millisecond)
@@ -92,7 +100,7 @@ func TestNeighbours(t *testing.T) {
 	s.d.start()
 	s.wait("penstockd to be ready", func() bool { code, _, err := s.try("GET", "/readyz", nil); return err == nil && code == 200 })
 	s.settle()
-	s.wait("what is known to be read back", func() bool { return s.metric("penstock_neighbours") == 3 })
+	s.wait("what is known to be read back", func() bool { return s.metric("penstock_neighbours") == 4 })
 	for _, x := range []*ovstest.RunningPing{p, q} {
 		if got := x.Stop(); got.Lost > 0 || got.Received == 0 {
 			t.Errorf("while penstockd was killed: %v", got)
@@ -139,8 +147,8 @@ func TestNeighbours(t *testing.T) {
 	}
 	// From there a next hop is asked for in its name.
 	asked := out.Capture("arp[6:2] == 1")
-	a.first("203.0.113.3")
-	if l := strings.Join(asked.Stop(), "\n"); !strings.Contains(l, "who-has 203.0.113.3 tell "+f["floating_ip_address"].(string)) {
+	a.first("203.0.113.4")
+	if l := strings.Join(asked.Stop(), "\n"); !strings.Contains(l, "who-has 203.0.113.4 tell "+f["floating_ip_address"].(string)) {
 		t.Errorf("the outside was asked %s", l)
 	}
 	s.update("floatingip", f["id"], object{"port_id": nil})
