@@ -1,7 +1,7 @@
 // Command api measures the Networking API beside neutron-server on the same machine: ports made one by one by 16 clients
 // at once, and all ports listed in pages of 1,000 (100 of neutron-server, which gets fewer ports).
 //
-//	go run ./bench/api [-n 10000] [-neutron 300] [-profile FILE]
+//	go run ./bench/api [-n 10000] [-neutron 100] [-profile FILE]
 package main
 
 import (
@@ -25,7 +25,7 @@ import (
 
 func main() {
 	n := flag.Int("n", 10000, "ports that penstockd gets")
-	few := flag.Int("neutron", 300, "ports that neutron-server gets; 0: do not run it")
+	few := flag.Int("neutron", 100, "ports that neutron-server gets; 0: do not run it")
 	clients := flag.Int("clients", 16, "clients at once")
 	rounds := flag.Int("rounds", 5, "how often all pages are read; the median counts")
 	profile := flag.String("profile", "", "write a CPU profile of penstockd while it makes ports to this file")

@@ -14,6 +14,8 @@ const (
 	restAfter = 6 * time.Second
 	// restWork is what a process at rest makes at most in a look's time, in bytes.
 	restWork = 2 << 20
+	// busyWork is what a process makes at least in a look's time while clients keep it busy, in bytes.
+	busyWork = 64 << 20
 	// spare is how much must be to gain, in bytes.
 	spare = 16 << 20
 )
@@ -44,7 +46,11 @@ func tuneGC(ctx context.Context) {
 		}
 		metrics.Read(sample)
 		want := 60
-		if at(0) < smallHeap {
+		switch {
+		case at(0) >= smallHeap:
+		case at(1)-made > busyWork: // a burst of requests: a quarter of the time would go into collecting
+			want = 100
+		default:
 			want = 30
 		}
 		if want != percent {
