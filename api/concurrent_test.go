@@ -378,3 +378,26 @@ func TestLargeBodies(t *testing.T) {
 		t.Errorf("%d networks", k)
 	}
 }
+
+// TestAnotherServer makes a subnet at one server and at once a port at another: the port has an address of it, however
+// far the other server's view of the store is behind.
+func TestAnotherServer(t *testing.T) {
+	endpoint := storetest.Etcd(t)
+	var servers []*server
+	for range 2 {
+		st := storetest.Open(t, store.Config{Endpoints: []string{endpoint}})
+		h := httptest.NewServer(api.New(api.Config{Store: st, Logger: zap.NewNop(), Networks: networksConfig()}))
+		t.Cleanup(h.Close)
+		servers = append(servers, &server{t, st, h.URL})
+	}
+	for i := range 100 {
+		a, b := servers[i%2], servers[(i+1)%2]
+		n := a.make("networks", "network", `{}`)
+		b.make("ports", "port", `{"network_id":"`+n+`"}`) // it waits for the network; the subnet comes behind
+		a.make("subnets", "subnet", `{"network_id":"`+n+`","ip_version":4,"cidr":"10.0.0.0/24","enable_dhcp":false}`)
+		st, m := b.do("POST", "/v2.0/ports", `{"port":{"network_id":"`+n+`"}}`)
+		if p, _ := m["port"].(map[string]any); st != 201 || len(p["fixed_ips"].([]any)) != 1 {
+			t.Fatalf("round %d: %d %v", i, st, m)
+		}
+	}
+}

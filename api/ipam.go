@@ -149,6 +149,7 @@ type request struct {
 
 // candidates are the network's subnets that a port may have addresses of: those for its device_owner first.
 func (c *call) candidates(p *model.Port) ([]*model.Subnet, error) {
+	c.tx.Guard(subnetsGuard(p.NetworkID)) // a subnet that another server made a moment ago must not be missed
 	l := c.view().SubnetsOf(p.NetworkID)
 	var own, general []*model.Subnet
 	for _, s := range l {

@@ -251,6 +251,9 @@ func deleteNetwork(c *call, o model.Object) error {
 // networkGuard names what a network's ports and subnets touch.
 func networkGuard(id model.NetworkID) string { return "network/" + string(id) }
 
+// subnetsGuard is touched by what changes a network's subnets or their pools.
+func subnetsGuard(id model.NetworkID) string { return "subnets/" + string(id) }
+
 func isZoneHints(v any) string {
 	l, ok := v.([]any)
 	if !ok {

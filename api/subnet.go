@@ -191,6 +191,7 @@ func createSubnet(c *call, o model.Object, in Values) error {
 	setRoutes(s, in)
 	c.tx.Guard(networkGuard(s.NetworkID))
 	c.tx.Touch(networkGuard(s.NetworkID))
+	c.tx.Touch(subnetsGuard(s.NetworkID))
 	c.bump(model.Networks, string(s.NetworkID))
 	c.tx.Put(model.Subnets, s)
 	if autoAddress(s) {
@@ -447,6 +448,7 @@ func updateSubnet(c *call, old, o model.Object, in Values) error {
 			return err
 		}
 		s.AllocationPools = pools
+		c.tx.Touch(subnetsGuard(s.NetworkID))
 	}
 	if poolsGiven || s.GatewayIP != was.GatewayIP {
 		if err := gatewayOutside(s.GatewayIP, s.AllocationPools); err != nil {
@@ -468,6 +470,7 @@ func deleteSubnet(c *call, o model.Object) error {
 	s := o.(*model.Subnet)
 	c.tx.Guard(networkGuard(s.NetworkID))
 	c.tx.Touch(networkGuard(s.NetworkID))
+	c.tx.Touch(subnetsGuard(s.NetworkID))
 	auto := autoAddress(s)
 	var free []*model.Port
 	for _, x := range c.src().List(model.PortsBySubnet, s.ID) {
