@@ -81,7 +81,7 @@ var (
 	L2Lookup = &Table{
 		ID: 48, Role: RoleInt, Name: "l2_lookup",
 		Doc:   "Finds the port that has the destination MAC in this network.",
-		Match: []*Field{Net, EthDst}, Write: []*Field{OutPort, InPort}, Next: []*Table{IngressACL, Flood},
+		Match: []*Field{Net, EthDst}, Write: []*Field{OutPort, InPort, Resolved}, Next: []*Table{IngressACL, Flood},
 		Resubmit: []*Table{FDB}, Miss: Unknown, MissCalls: []*Table{FDB},
 	}
 	Learn = &Table{

@@ -61,10 +61,11 @@ func Host(sw pipeline.Switch, out *pipeline.Out) {
 
 // Interface adds what a router's own MAC on a network means where the network is: to l2_lookup a frame that a router
 // forwards to another router, or to one of its own addresses. The two flows belong together: without the first, what
-// nobody routes would go round. The other router has the packet from no port: it answers into the network.
+// nobody routes would go round. The other router has the packet from no port, answers into
+// the network, and has to find a next hop of its own.
 func Interface(net pipeline.Term, mac model.MAC, out *pipeline.Out) {
 	out.Add(pipeline.RouteNothing, pipeline.Match{net, pipeline.EthDst.MAC(mac)})
-	out.Add(pipeline.ToRouter, pipeline.Match{net, pipeline.EthDst.MAC(mac)}, pipeline.InPort.Load(0), pipeline.Call(pipeline.RouteIn))
+	out.Add(pipeline.ToRouter, pipeline.Match{net, pipeline.EthDst.MAC(mac)}, pipeline.InPort.Load(0), pipeline.Resolved.Load(0), pipeline.Call(pipeline.RouteIn))
 }
 
 func router(v model.View, _ pipeline.Switch, id string, out *pipeline.Out) {
