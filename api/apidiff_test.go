@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -130,24 +131,43 @@ func TestReference(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			seen := map[string]int{}
-			for i, got := range replay(t, serve(t, nil), name, cases) {
-				c := cases[i]
-				w, ok := want[apidiff.Key(c.Text, seen[c.Text])]
-				seen[c.Text]++
-				if !ok {
-					t.Fatalf("line %d: %s: no recorded answer", c.Line, c.Text)
-				}
-				total++
-				switch {
-				case strings.HasPrefix(c.Ours, "body:") && got.Status == w.Status, c.Ours != "" && !strings.HasPrefix(c.Ours, "body:"):
-				case got != w:
-					t.Errorf("line %d: %s\n(-reference +ours) status %d, %d\n%s", c.Line, c.Text, w.Status, got.Status, cmp.Diff(w.Body, got.Body))
-				default:
-					same++
+			// Addresses are picked at random, and one in some thousand is one that the scenario asks for elsewhere, which is
+			// compared as it stands. A defect shows every time.
+			var wrong []string
+			ok := 0
+			for range 3 {
+				if ok, wrong = compare(t, cases, replay(t, serve(t, nil), name, cases), want); wrong == nil {
+					break
 				}
 			}
+			for _, w := range wrong {
+				t.Error(w)
+			}
+			total, same = total+len(cases), same+ok
 		})
 	}
 	t.Logf("%d of %d answers are the same as the reference's", same, total)
+}
+
+// compare counts the answers that are the same, and says what is different in the others, those aside that differ on
+// purpose.
+func compare(t testing.TB, cases []apidiff.Case, answers []apidiff.Answer, want map[string]apidiff.Answer) (same int, wrong []string) {
+	t.Helper()
+	seen := map[string]int{}
+	for i, got := range answers {
+		c := cases[i]
+		w, ok := want[apidiff.Key(c.Text, seen[c.Text])]
+		seen[c.Text]++
+		if !ok {
+			t.Fatalf("line %d: %s: no recorded answer", c.Line, c.Text)
+		}
+		switch {
+		case strings.HasPrefix(c.Ours, "body:") && got.Status == w.Status, c.Ours != "" && !strings.HasPrefix(c.Ours, "body:"):
+		case got != w:
+			wrong = append(wrong, fmt.Sprintf("line %d: %s\n(-reference +ours) status %d, %d\n%s", c.Line, c.Text, w.Status, got.Status, cmp.Diff(w.Body, got.Body)))
+		default:
+			same++
+		}
+	}
+	return same, wrong
 }
