@@ -26,7 +26,7 @@ var (
 	RouteOut = &Table{
 		ID: 36, Role: RoleInt, Name: "route_out",
 		Doc:   "Forwards: one TTL less, from the router's MAC on the next network; to the controller where the next hop's MAC is not known.",
-		Match: []*Field{Router, Net, EthType, Resolved}, Write: []*Field{EthSrc, NoPort, InPort, Remote, Resolved, Punt}, Next: []*Table{NATOut, L2Lookup, PuntTable},
+		Match: []*Field{Router, Net, EthType, Resolved}, Write: []*Field{EthSrc, NoPort, InPort, Remote, Punt}, Next: []*Table{NATOut, L2Lookup, PuntTable},
 	}
 	Neighbours = &Table{
 		ID: 35, Role: RoleInt, Name: "neighbours",

@@ -164,9 +164,9 @@ func pathMTU(in pipeline.Term, nets []*model.Network, out *pipeline.Out) {
 const ethernetHeader = 14
 
 // forward sends a packet on by an interface. From here on it comes from this host and from no port: it may go back to where
-// it came from, and to another router, which finds its next hop anew.
+// it came from.
 func forward(rule *pipeline.Rule, next *pipeline.Table, in pipeline.Term, n *model.Network, p *model.Port, out *pipeline.Out) {
-	acts := []openflow.Action{pipeline.EthSrc.Load(p.MAC.Uint64()), openflow.DecTTL{}, pipeline.Remote.Load(0), pipeline.Resolved.Load(0), pipeline.NoPort.Load(nowhere)}
+	acts := []openflow.Action{pipeline.EthSrc.Load(p.MAC.Uint64()), openflow.DecTTL{}, pipeline.Remote.Load(0), pipeline.NoPort.Load(nowhere)}
 	if next == pipeline.NATOut {
 		// It may come back to the port that sent it, by the port's own floating IP.
 		acts = append(acts, pipeline.InPort.Load(0))
