@@ -34,7 +34,7 @@ generate docs:
 # Each program under bench/ prints one line of JSON; all run, and one that fails fails the whole.
 bench: build bench-openflow
 	scripts/install-deps.sh --bench
-	@status=0; for m in bench/*/main.go; do d=$${m%/main.go}; echo "== $$d" >&2; $(GO) run ./$$d || status=1; done; exit $$status
+	@status=0; for m in bench/*/main.go bench/*/*/main.go; do d=$${m%/main.go}; echo "== $$d" >&2; $(GO) run ./$$d || status=1; done; exit $$status
 
 # The answers of the real neutron-server beside ours, recorded anew (installs it, takes minutes).
 api-diff:
