@@ -92,11 +92,11 @@ func (s *Session) open(ctx context.Context, n int) ([]*openflow.Conn, func()) {
 	}
 }
 
-// spread gives each of n its even share of a list, in order.
+// spread gives each of n its even share of a list, in order; the first ones have one where there is not enough for all.
 func spread[T any](list []T, n int) [][]T {
 	out := make([][]T, n)
 	for i := range out {
-		out[i] = list[i*len(list)/n : (i+1)*len(list)/n]
+		out[i] = list[(i*len(list)+n-1)/n : ((i+1)*len(list)+n-1)/n]
 	}
 	return out
 }
@@ -182,14 +182,12 @@ func (s *Session) fill(ctx context.Context, conns []*openflow.Conn, msgs []openf
 		}
 		return err
 	})
-	if err == nil {
-		// The further connections have no role: another controller may have taken over meanwhile.
-		err = s.stillPrimary(ctx)
-	}
 	if err != nil {
 		// Bundles of the other connections go with them.
 		return errors.Join(err, s.conn.Transact(ctx, of(openflow.BundleDiscard)))
 	}
+	// The further connections have no role. The session's own is the first, has a share always, and is refused where another
+	// controller has taken over: then nothing is committed.
 	for i, share := range spread(index, len(conns)) {
 		if len(share) == 0 {
 			continue
@@ -198,17 +196,6 @@ func (s *Session) fill(ctx context.Context, conns []*openflow.Conn, msgs []openf
 			s.dial = nil
 			return fmt.Errorf("%w: commit %d of %d: %w", ErrPartly, i+1, len(conns), err)
 		}
-	}
-	return nil
-}
-
-func (s *Session) stillPrimary(ctx context.Context) error {
-	m, err := s.conn.Request(ctx, &openflow.RoleRequest{Role: openflow.RoleNoChange})
-	if err != nil {
-		return err
-	}
-	if r, ok := m.(*openflow.RoleReply); !ok || r.Role != openflow.RolePrimary {
-		return errors.New("another controller has become primary")
 	}
 	return nil
 }
