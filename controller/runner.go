@@ -120,7 +120,7 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 	o.roll = rollout.New(rollout.Config{Host: r.host, Engine: r.c.loop, Logger: r.log.Named("rollout"), Applied: func(rev int64) { o.bind.Applied(rev); r.announce(o, rev) },
 		Refused: func() { o.bind.RefusalsChanged(); r.c.holders.refusalsChanged(r.host, o) }, Observe: r.c.metrics.bundle, Audited: r.c.metrics.audited, AuditInterval: r.c.cfg.AuditInterval, Slots: r.c.slots})
 	o.bind = binding.New(binding.Config{Host: r.host, Store: r.c.cfg.Store, DB: db, Logger: r.log.Named("binding"),
-		Complete: o.roll.Open, Refused: func() map[model.PortID]bool { return r.refused(o) }, Bound: func(d time.Duration) { r.c.metrics.bind.Observe(d.Seconds()) }})
+		Complete: o.roll.Open, Refused: func() map[model.PortID]bool { return refused(r.c.cfg.Store.View(), r.host, o.roll.Refusals()) }, Bound: func(d time.Duration) { r.c.metrics.bind.Observe(d.Seconds()) }})
 	if l := r.openLocal(ctx, conf.OVSDB); l != nil {
 		o.local.Store(l)
 		defer func() {
@@ -157,16 +157,14 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 	wg.Wait()
 }
 
-// refused lists the ports whose flows a switch would not take, or that a flood group it would not take leaves out.
-func (r *runner) refused(o *ownedHost) map[model.PortID]bool {
-	refusals := o.roll.Refusals()
+// refused lists the ports of a host whose flows a switch would not take, or that a flood group it would not take leaves out.
+func refused(v model.View, host model.HostName, refusals []rollout.Refusal) map[model.PortID]bool {
 	if len(refusals) == 0 {
 		return nil
 	}
 	out := map[model.PortID]bool{}
-	v := model.NewView(r.c.cfg.Store.Snapshot())
 	leaf := func(net model.NetworkID, n uint32) {
-		for _, b := range v.LeafMembers(net, r.host, n) {
+		for _, b := range v.LeafMembers(net, host, n) {
 			out[b.PortID] = true
 		}
 	}
@@ -180,7 +178,7 @@ func (r *runner) refused(o *ownedHost) map[model.PortID]bool {
 				leaf(model.NetworkID(net), uint32(n))
 			}
 		case l2.LocalNetwork:
-			for _, n := range v.Leaves(model.NetworkID(x.Unit.ID), r.host) {
+			for _, n := range v.Leaves(model.NetworkID(x.Unit.ID), host) {
 				leaf(model.NetworkID(x.Unit.ID), n)
 			}
 		}

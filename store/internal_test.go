@@ -291,3 +291,22 @@ func TestSizeLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestSubscriptionTellsRevisions: a revision that changes no object, as another member's record does, is told too: who
+// follows knows that he is up to date.
+func TestSubscriptionTellsRevisions(t *testing.T) {
+	sub := &Subscription{wake: make(chan struct{}, 1), done: make(chan struct{}), at: map[subKey]int{}}
+	sub.add(snapshot.Empty().Apply(5, nil), nil)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	snap, changes, err := sub.Next(ctx)
+	if err != nil || snap.Revision() != 5 || len(changes) != 0 {
+		t.Fatalf("%v, %d changes, %v", snap, len(changes), err)
+	}
+	sub.add(snap, nil) // nothing moved
+	ctx, cancel = context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, _, err := sub.Next(ctx); err == nil {
+		t.Error("a revision is told twice")
+	}
+}
