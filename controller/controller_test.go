@@ -145,6 +145,15 @@ func TestRun(t *testing.T) {
 	}
 	sw.LimitGroups(0)
 	eventually(t, "the port to be active", func() bool { return st.View().Status("p2") == model.StatusActive && !refused() })
+	// A port moves here on a VLAN: it is announced for a while.
+	moving := model.Port{Meta: model.Meta{ID: "p3", Key: 15}, NetworkID: "n3", AdminStateUp: true, MAC: model.MAC{0xfa, 0x16, 0x3e, 0, 0, 3}, HostID: "elsewhere"}
+	came := moving
+	came.HostID = "h1"
+	storetest.Put(t, st, &model.Network{Meta: model.Meta{ID: "n3", Name: "vlan", Key: 16}, AdminStateUp: true,
+		Segments: []model.Segment{{Type: model.NetworkVLAN, PhysicalNetwork: "p", ID: 7}}}, &moving)
+	outs := sw.Stats().PacketOuts
+	storetest.Put(t, st, &came)
+	eventually(t, "its announcements", func() bool { return sw.Stats().PacketOuts >= outs+3 })
 	stop()
 	eventually(t, "all goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 }) // the simulated switches' own
 }
