@@ -8,7 +8,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/model"
-	"github.com/penstock/penstock/ovsdb"
 	"github.com/penstock/penstock/packetin/arp"
 	"github.com/penstock/penstock/packetin/frame"
 )
@@ -35,6 +34,7 @@ type staleAddress struct {
 	rev  int64
 	zone uint16
 	addr netip.Addr
+	at   time.Time
 }
 
 // maxAnnounced bounds how many addresses are announced at once; the rest follows soon.
@@ -114,6 +114,7 @@ func (a *announcer) changed(v model.View, changes []model.Change) {
 		if a.told != nil {
 			a.told(id)
 		}
+		a.settled(a.held[id], id)
 		if host == "" {
 			delete(a.held, id)
 			continue
@@ -141,8 +142,34 @@ func (a *announcer) moved(v model.View, c model.Change) {
 		if len(l) >= maxStale {
 			l = l[1:]
 		}
-		a.stale[host] = append(l, staleAddress{v.Revision(), r.Zone, old.Address})
+		a.stale[host] = append(l, staleAddress{v.Revision(), r.Zone, old.Address, time.Now()})
 	}
+}
+
+// settled ends a port's waiting on a host.
+func (a *announcer) settled(h model.HostName, id model.PortID) {
+	if delete(a.waiting[h], id); len(a.waiting[h]) == 0 {
+		delete(a.waiting, h)
+	}
+}
+
+// takeoverAge is how old what another member has noted as stale may be that is forgotten again when it ends: longer than
+// the others take to notice.
+const takeoverAge = 30 * time.Second
+
+// own begins with a host. What moved long ago another member has had forgotten; its addresses may be in rightful use since.
+func (a *announcer) own(h model.HostName, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.stale[h]
+	for len(l) > 0 && now.Sub(l[0].at) > takeoverAge {
+		l = l[1:]
+	}
+	if len(l) == 0 {
+		delete(a.stale, h)
+		return
+	}
+	a.stale[h] = l
 }
 
 // forgotten gives the addresses whose connections a host may forget, its switches having confirmed what came instead.
@@ -169,7 +196,7 @@ func (a *announcer) confirmed(h model.HostName, rev int64) (out []model.PortID) 
 		if need > rev || len(out) == maxAnnounced {
 			continue
 		}
-		delete(a.waiting[h], id)
+		a.settled(h, id)
 		if a.held[id] == h {
 			out = append(out, id)
 		}
@@ -188,19 +215,16 @@ func (a *announcer) where(id model.PortID) (h model.HostName, waiting bool) {
 
 // announce sends what a host is to announce. It never blocks.
 func (r *runner) announce(o *ownedHost, rev int64) {
-	ids, stale := r.c.announcer.confirmed(r.host, rev), r.c.announcer.forgotten(r.host, rev)
-	if len(ids)+len(stale) == 0 {
-		return
+	ids := r.c.announcer.confirmed(r.host, rev)
+	if len(ids) > 0 {
+		r.c.holders.note(ids...)
+		r.c.holders.kick()
 	}
-	r.c.holders.note(ids...)
-	r.c.holders.kick()
-	r.mu.Lock()
-	s := o.sessions[ovsdb.BridgeInt]
-	r.mu.Unlock()
+	s := r.brInt(o)
 	if s == nil {
 		return
 	}
-	for _, x := range stale {
+	for _, x := range r.c.announcer.forgotten(r.host, rev) {
 		if err := s.Forget(x.zone, x.addr); err != nil {
 			r.log.Warn("cannot end the connections of a floating IP that moved", zap.Stringer("address", x.addr), zap.Error(err))
 		}
@@ -218,9 +242,7 @@ var announceAfter = [...]time.Duration{time.Second, 3 * time.Second}
 
 // tell sends the round's announcement of ports, and sees to the next.
 func (r *runner) tell(o *ownedHost, ids []model.PortID, round int) {
-	r.mu.Lock()
-	s := o.sessions[ovsdb.BridgeInt]
-	r.mu.Unlock()
+	s := r.brInt(o)
 	if s == nil || len(ids) == 0 {
 		return
 	}
@@ -247,7 +269,6 @@ func (r *runner) tell(o *ownedHost, ids []model.PortID, round int) {
 
 // gratuitous is a request for an address by the one who has it.
 func gratuitous(mac model.MAC, a netip.Addr) []byte {
-	all := model.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	b := frame.AppendEthernet(nil, all, mac, nil, frame.TypeARP)
+	b := frame.AppendEthernet(nil, frame.Broadcast, mac, nil, frame.TypeARP)
 	return (&arp.Packet{Op: arp.OpRequest, SenderMAC: mac, SenderIP: a, TargetIP: a}).Append(b)
 }

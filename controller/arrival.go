@@ -6,13 +6,12 @@ import (
 	"time"
 
 	"github.com/penstock/penstock/model"
-	"github.com/penstock/penstock/ovsdb"
 )
 
 // When a port moves to another host, physical switches, and bridges that switch by NORMAL, look for it where they saw it
 // last. QEMU announces a guest when it runs in its new place, but that may be before the port is at home there, and Open
 // vSwitch pushes what the last packets from the old place taught up to a second late, over what was announced meanwhile:
-// a guest that only ever answers was then not found any more. So the new host announces the port itself, several times.
+// a guest that only ever answers would not be found any more. So the new host announces the port itself, several times.
 
 // A port that has moved is announced arrivalSoon times, every arrivalPause, while revalidators collect what was, and then
 // after 2, 4 and 8 seconds, should a host be slower than that.
@@ -89,10 +88,8 @@ func (r *runner) welcome(ctx context.Context, o *ownedHost) error {
 	t := time.NewTimer(time.Hour)
 	defer t.Stop()
 	for {
-		ids, next := r.arrivals.due(time.Now())
-		r.mu.Lock()
-		s := o.sessions[ovsdb.BridgeInt]
-		r.mu.Unlock()
+		ids, next := o.arrivals.due(time.Now())
+		s := r.brInt(o)
 		v := r.c.cfg.Store.View()
 		for _, id := range ids {
 			p, ok := v.Port(id)
@@ -110,7 +107,7 @@ func (r *runner) welcome(ctx context.Context, o *ownedHost) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-r.arrivals.wake:
+		case <-o.arrivals.wake:
 		case <-t.C:
 		}
 	}

@@ -162,7 +162,9 @@ func (c *Controller) changed(ctx context.Context, changes []model.Change) {
 		case model.Ports:
 			ports = append(ports, model.PortID(ch.ID()))
 			if h, ok := moved(ch); ok && c.runners[h] != nil {
-				c.runners[h].arrivals.add(model.PortID(ch.ID()), time.Now())
+				if o := c.runners[h].current(); o != nil { // another member announces it otherwise
+					o.arrivals.add(model.PortID(ch.ID()), time.Now())
+				}
 			}
 		case model.Bindings: // a binding that comes or goes may let another host of the port act
 			if (ch.Old == nil) != (ch.New == nil) {

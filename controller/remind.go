@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/penstock/penstock/model"
-	"github.com/penstock/penstock/ovsdb"
 	"github.com/penstock/penstock/packetin/frame"
 	"github.com/penstock/penstock/pipeline"
 )
@@ -32,9 +31,7 @@ func (r *runner) remind(ctx context.Context, o *ownedHost) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case now := <-t.C:
-			r.mu.Lock()
-			s := o.sessions[ovsdb.BridgeInt]
-			r.mu.Unlock()
+			s := r.brInt(o)
 			if s == nil {
 				continue
 			}
@@ -88,8 +85,7 @@ func remindable(v model.View, host model.HostName, sent map[model.PortID]time.Ti
 
 // reverse is a RARP request (RFC 903) of a machine for its own address.
 func reverse(mac model.MAC) []byte {
-	all := model.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	b := frame.AppendEthernet(make([]byte, 0, 60), all, mac, nil, pipeline.TypeRARP)
+	b := frame.AppendEthernet(make([]byte, 0, 60), frame.Broadcast, mac, nil, pipeline.TypeRARP)
 	b = append(b, 0, 1, 8, 0, 6, 4, 0, 3)
 	b = append(append(b, mac[:]...), 0, 0, 0, 0)
 	b = append(append(b, mac[:]...), 0, 0, 0, 0)

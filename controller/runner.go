@@ -30,8 +30,6 @@ type runner struct {
 	log  *zap.Logger
 	stop context.CancelFunc
 	done chan struct{}
-	// arrivals are ports that have moved here.
-	arrivals *arrivals
 
 	mu    sync.Mutex
 	conf  *model.Host
@@ -47,12 +45,13 @@ type ownedHost struct {
 	bind       *binding.Worker
 	sessions   map[string]*session.Session // by bridge; under runner.mu
 	look       chan struct{}               // has observe look now; capacity 1
+	arrivals   *arrivals                   // ports that have moved here
 	local      atomic.Pointer[local]       // nil where the switch comes by one of Config.Advertise
 }
 
 func (c *Controller) newRunner(ctx context.Context, h *model.Host) *runner {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &runner{c: c, host: model.HostName(h.ID), conf: h, stop: cancel, done: make(chan struct{}), arrivals: newArrivals(),
+	r := &runner{c: c, host: model.HostName(h.ID), conf: h, stop: cancel, done: make(chan struct{}),
 		log: c.cfg.Logger.With(zap.String("host", h.ID))}
 	go func() {
 		defer close(r.done)
@@ -116,7 +115,8 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 		<-ctx.Done()
 		return
 	}
-	o := &ownedHost{generation: generation, db: db, sessions: map[string]*session.Session{}, look: make(chan struct{}, 1)}
+	o := &ownedHost{generation: generation, db: db, sessions: map[string]*session.Session{}, look: make(chan struct{}, 1), arrivals: newArrivals()}
+	r.c.announcer.own(r.host, time.Now())
 	o.roll = rollout.New(rollout.Config{Host: r.host, Engine: r.c.loop, Logger: r.log.Named("rollout"), Applied: func(rev int64) { o.bind.Applied(rev); r.announce(o, rev) },
 		Refused: func() { o.bind.RefusalsChanged(); r.c.holders.refusalsChanged(r.host, o) }, Observe: r.c.metrics.bundle, Audited: r.c.metrics.audited, AuditInterval: r.c.cfg.AuditInterval, Slots: r.c.slots})
 	o.bind = binding.New(binding.Config{Host: r.host, Store: r.c.cfg.Store, DB: db, Logger: r.log.Named("binding"),
@@ -155,6 +155,13 @@ func (r *runner) own(ctx context.Context, generation uint64) {
 		s.Close()
 	}
 	wg.Wait()
+}
+
+// brInt is the session with br-int, nil where there is none.
+func (r *runner) brInt(o *ownedHost) *session.Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return o.sessions[ovsdb.BridgeInt]
 }
 
 // refused lists the ports of a host whose flows a switch would not take, or that a flood group it would not take leaves out.
