@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
-	"net/url"
 	"os"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock/penstock/internal/config"
+	"github.com/penstock/penstock/store/storetest"
 )
 
 // certificate writes a key and a certificate for 127.0.0.1 that signs itself, and gives their files.
@@ -55,28 +55,14 @@ func certificate(t *testing.T, name string) (cert, key string) {
 func TestSecureStore(t *testing.T) {
 	cert, key := certificate(t, "etcd")
 	mine, myKey := certificate(t, "penstockd")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := url.URL{Scheme: "https", Host: l.Addr().String()}
-	l.Close()
-	c := embed.NewConfig()
-	c.Dir = t.TempDir()
-	c.ListenPeerUrls = nil
-	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{u}, []url.URL{u}
-	c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile, c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = cert, key, mine, true
-	c.MaxTxnOps = 500
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	e, err := embed.StartEtcd(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-e.Server.ReadyNotify()
-	t.Cleanup(e.Close)
+	endpoint := storetest.Etcd(t, func(c *embed.Config) {
+		c.ListenClientUrls[0].Scheme, c.AdvertiseClientUrls[0].Scheme = "https", "https"
+		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile, c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = cert, key, mine, true
+		c.MaxTxnOps = 500
+	})
 	cfg := config.Default()
 	cfg.DataDir, cfg.Hosts = t.TempDir(), []config.Host{{Name: "h1"}}
-	cfg.Store = config.Store{Endpoints: []string{u.String()}, TLS: config.TLS{Cert: mine, Key: myKey, CA: cert}, MaxTxnOps: 500}
+	cfg.Store = config.Store{Endpoints: []string{endpoint}, TLS: config.TLS{Cert: mine, Key: myKey, CA: cert}, MaxTxnOps: 500}
 	open := func(cfg config.Config) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -10,8 +10,8 @@ import (
 )
 
 // Etcd runs an etcd such as an operator may have, of one member on loopback, until the test ends, and gives its URL for
-// Config.Endpoints.
-func Etcd(t testing.TB) string {
+// Config.Endpoints. Each change is made to its configuration before it starts.
+func Etcd(t testing.TB, change ...func(*embed.Config)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -24,11 +24,14 @@ func Etcd(t testing.TB) string {
 	c.ListenPeerUrls = nil
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{u}, []url.URL{u}
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	for _, f := range change {
+		f(c)
+	}
 	e, err := embed.StartEtcd(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-e.Server.ReadyNotify()
 	t.Cleanup(e.Close)
-	return u.String()
+	return c.AdvertiseClientUrls[0].String()
 }
