@@ -70,7 +70,7 @@ func setAddr(ip string) error {
 	return set(unix.SIOCSIFNETMASK, "255.255.255.0")
 }
 
-// resume runs the guest in its new place and announces it for half a second as QEMU does: the last word from its old place
+// resume runs the guest in its new place and announces it for 0.8 s as QEMU does: the last word from its old place
 // may still be on its way, and has switches look for it there.
 func (s *site) resume(from, to *vm) {
 	s.t.Helper()
@@ -93,7 +93,7 @@ func (s *site) resume(from, to *vm) {
 	}
 }
 
-// TestMigration moves a VM from h1 to h2 while VMs on all three hosts talk to it, three ways: as Nova does since it knows
+// TestMigration moves a VM from h1 to h2 while VMs on all three hosts talk to it, three ways: as a Nova does that knows
 // several bindings of a port, by binding:host_id alone with the migration profile before, and back.
 func TestMigration(t *testing.T) {
 	t.Parallel()
