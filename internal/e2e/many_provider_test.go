@@ -106,6 +106,9 @@ func TestProviders(t *testing.T) {
 			t.Errorf("a VM of VLAN 102 reaches %s of VLAN 101", dst)
 		}
 	}
+	if tagged.Wait("vlan 102", patience) == "" {
+		t.Error("no frame of VLAN 102 on its wire")
+	}
 	seenBefore := len(seen.Lines())
 	a2.TryRun("arping", "-c", "2", "-w", "3", "-I", "eth0", "10.101.0.99")
 	for _, l := range append(seen.Stop()[seenBefore:], tagged.Stop()...) {
