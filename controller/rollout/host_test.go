@@ -515,7 +515,10 @@ func TestAudit(t *testing.T) {
 	w.h.mu.Lock()
 	s := w.h.bridges["br-int"].sess
 	w.h.mu.Unlock()
-	for waiting := false; !waiting; time.Sleep(time.Millisecond) {
+	for waiting, end := false, time.Now().Add(patience); !waiting; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("an audit does not come to wait")
+		}
 		w.h.mu.Lock()
 		waiting = len(w.h.bridges["br-int"].waiters) > 0
 		w.h.mu.Unlock()
