@@ -29,7 +29,7 @@ func (s *site) penstockctl() func(args ...string) string {
 // TestRouterCommands makes a router, a way out and a floating IP by penstockctl alone, and asks what becomes of packets.
 func TestRouterCommands(t *testing.T) {
 	t.Parallel()
-	s, out := gateway(t)
+	s, out := gateway(t, 1, "external_physical_network: external")
 	ctl := s.penstockctl()
 	blue, s1 := s.network("blue", "10.0.1.0/24", nil)
 	ctl("network", "create", "public", "--external", "--type", "flat", "--physical-network", "external")

@@ -32,18 +32,7 @@ func (v *vm) first(dst string) {
 // refused; nobody is believed who was not asked; what moves is followed; and all outlives penstockd.
 func TestNeighbours(t *testing.T) {
 	t.Parallel()
-	var out *ovstest.VM
-	s := newSite(t, siteOptions{hosts: 2, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
-		extra: "networks: {neighbour_refresh: 3}\n",
-		setup: func(s *site) {
-			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
-			out = at[""]
-			out.Run("ip", "addr", "add", "203.0.113.2/24", "dev", "eth0")
-			out.Run("ip", "addr", "add", "203.0.113.3/24", "dev", "eth0")
-			out.Run("ip", "addr", "add", "203.0.113.4/24", "dev", "eth0")
-			s.hosts[0].AddBridge("br-ex")
-			s.hosts[0].AddPort("br-ex", "nic1")
-		}})
+	s, out := gateway(t, 2, "neighbour_refresh: 3", "203.0.113.2/24", "203.0.113.3/24", "203.0.113.4/24")
 	h1, h2 := s.hosts[0], s.hosts[1]
 	public := s.external("203.0.113.0/24", "203.0.113.1", "203.0.113.10-203.0.113.99")
 	blue, s1 := s.network("blue", "10.0.1.0/24", nil)

@@ -22,14 +22,18 @@ func (s *site) client(lines ...string) string {
 	return out
 }
 
-// gateway is a host with the physical network and an outside machine at 203.0.113.1.
-func gateway(t *testing.T) (s *site, out *ovstest.VM) {
+// gateway is some hosts of which the first has the physical network, and a machine outside at 203.0.113.1 and more addresses.
+// networks is more of the configuration's section of that name.
+func gateway(t *testing.T, hosts int, networks string, more ...string) (s *site, out *ovstest.VM) {
 	t.Helper()
-	s = newSite(t, siteOptions{hosts: 1, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
-		extra: "networks: {external_physical_network: external}\n",
+	s = newSite(t, siteOptions{hosts: hosts, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
+		extra: "networks: {" + networks + "}\n",
 		setup: func(s *site) {
 			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
 			out = at[""]
+			for _, a := range more {
+				out.Run("ip", "addr", "add", a, "dev", "eth0")
+			}
 			s.hosts[0].AddBridge("br-ex")
 			s.hosts[0].AddPort("br-ex", "nic1")
 		}})
@@ -52,7 +56,7 @@ func (s *site) named(kind, name string) object {
 func TestManualNeutron(t *testing.T) {
 	t.Parallel()
 	ovstest.Need(t, "neutron")
-	s, out := gateway(t)
+	s, out := gateway(t, 1, "external_physical_network: external")
 	s.client(
 		"neutron net-create net1 --provider:network_type gre --provider:segmentation_id 1",
 		"neutron subnet-create net1 10.10.1.0/24 --name subnet1 --gateway 10.10.1.1 --dns_nameservers list=true 8.8.8.8",
@@ -74,7 +78,7 @@ func TestManualNeutron(t *testing.T) {
 func TestManualOpenstack(t *testing.T) {
 	t.Parallel()
 	ovstest.Need(t, "openstack")
-	s, out := gateway(t)
+	s, out := gateway(t, 1, "external_physical_network: external")
 	a := func() *vm {
 		s.client("openstack network create selfservice", "openstack subnet create --network selfservice --dns-nameserver 8.8.4.4 --gateway 172.16.1.1 --subnet-range 172.16.1.0/24 selfservice",
 			"openstack router create router", "openstack router add subnet router selfservice",

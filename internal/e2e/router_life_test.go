@@ -43,14 +43,7 @@ func refused(n *ovstest.Node, addr string) bool {
 // kills penstockd and restarts each Open vSwitch under traffic, and takes all away again.
 func TestRoutersLife(t *testing.T) {
 	t.Parallel()
-	var out *ovstest.VM
-	s := newSite(t, siteOptions{hosts: 2, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
-		setup: func(s *site) {
-			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
-			out = at[""]
-			s.hosts[0].AddBridge("br-ex")
-			s.hosts[0].AddPort("br-ex", "nic1")
-		}})
+	s, out := gateway(t, 2, "")
 	h1, h2 := s.hosts[0], s.hosts[1]
 	var empty [2][]string
 	for i, h := range s.hosts {

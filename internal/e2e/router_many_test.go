@@ -91,15 +91,7 @@ func TestGatewayMoves(t *testing.T) {
 // TestRoutingAcrossHosts routes between hosts, and to the outside from a host that has the physical network and one that has not.
 func TestRoutingAcrossHosts(t *testing.T) {
 	t.Parallel()
-	var out *ovstest.VM
-	s := newSite(t, siteOptions{hosts: 2, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
-		setup: func(s *site) {
-			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
-			out = at[""]
-			out.Run("ip", "addr", "add", "198.51.100.1/32", "dev", "eth0")
-			s.hosts[0].AddBridge("br-ex")
-			s.hosts[0].AddPort("br-ex", "nic1")
-		}})
+	s, out := gateway(t, 2, "", "198.51.100.1/32")
 	h1, h2 := s.hosts[0], s.hosts[1]
 	blue, s1 := s.network("blue", "10.0.1.0/24", nil)
 	red, s2 := s.network("red", "10.0.2.0/24", nil)
@@ -178,14 +170,7 @@ func TestRoutingAcrossHosts(t *testing.T) {
 // nothing left when the router is gone.
 func TestRoutesOutside(t *testing.T) {
 	t.Parallel()
-	var out *ovstest.VM
-	s := newSite(t, siteOptions{hosts: 1, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
-		setup: func(s *site) {
-			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
-			out = at[""]
-			s.hosts[0].AddBridge("br-ex")
-			s.hosts[0].AddPort("br-ex", "nic1")
-		}})
+	s, out := gateway(t, 1, "")
 	h := s.hosts[0]
 	s.settle()
 	empty := s.state()

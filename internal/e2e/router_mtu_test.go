@@ -68,7 +68,7 @@ func transfer(t *testing.T, from, to *ovstest.Node, addr string, back bool) {
 // believes): whoever sends too much is told, through NAT too, and TCP gets through.
 func TestPathMTU(t *testing.T) {
 	t.Parallel()
-	s, out := gateway(t)
+	s, out := gateway(t, 1, "external_physical_network: external")
 	h := s.hosts[0]
 	public := s.external("203.0.113.0/24", "203.0.113.1", "203.0.113.10-203.0.113.99")
 	wide := s.create("network", object{"name": "wide", "provider:network_type": "vlan", "provider:segmentation_id": 100, "provider:physical_network": "external"})

@@ -76,14 +76,7 @@ func recirculations(h *ovstest.Host) (n int) {
 // TestPasses sends packets along every routed path and holds the passes that they take on each host against the declared ones.
 func TestPasses(t *testing.T) {
 	t.Parallel()
-	var out *ovstest.VM
-	s := newSite(t, siteOptions{hosts: 2, physical: []map[string]string{{"ext": "nic1"}}, mappings: []string{"{external: br-ex}"},
-		setup: func(s *site) {
-			_, at := s.outside("out", "ext", map[string]string{"": "203.0.113.1/24"})
-			out = at[""]
-			s.hosts[0].AddBridge("br-ex")
-			s.hosts[0].AddPort("br-ex", "nic1")
-		}})
+	s, out := gateway(t, 2, "")
 	h1, h2 := s.hosts[0], s.hosts[1]
 	public := s.external("203.0.113.0/24", "203.0.113.1", "203.0.113.10-203.0.113.99")
 	blue, s1 := s.network("blue", "10.0.1.0/24", nil)
