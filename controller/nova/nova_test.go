@@ -525,7 +525,8 @@ func TestElsewhere(t *testing.T) {
 	idle(t, n, st)
 }
 
-// TestMany: what waits is sent in batches, in order of its coming, also on an etcd whose transactions are smaller.
+// TestMany: what waits is sent in batches, each event once, also on an etcd whose transactions are smaller. The first
+// batch may leave before all is queued.
 func TestMany(t *testing.T) {
 	st, c := storetest.Open(t, store.Config{Endpoints: []string{storetest.Etcd(t)}}), newCompute(t)
 	var want []string
@@ -543,12 +544,15 @@ func TestMany(t *testing.T) {
 	got := c.heard()
 	slices.Sort(got)
 	slices.Sort(want)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !slices.Equal(got, want) || c.requests > 4 {
-		t.Errorf("%d events in %d requests, want 270 in 3", len(got), c.requests)
+		t.Errorf("%d events in %d requests, want 270 in 3 or 4", len(got), c.requests)
 	}
 }
 
-// TestSeveral: of several penstockds one sends, and when it ends another goes on where it was.
+// TestSeveral: of several notifiers with a store of their own on one etcd one sends, and when it ends another
+// goes on where it was.
 func TestSeveral(t *testing.T) {
 	endpoint, c := storetest.Etcd(t), newCompute(t)
 	var stores []*store.Store
