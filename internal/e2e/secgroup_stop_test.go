@@ -114,7 +114,11 @@ func TestRevoked(t *testing.T) {
 			t.Errorf("without %s its connection still carries", x.s.name)
 			continue
 		}
-		t.Logf("without %s the last packet passed %v after the answer", x.s.name, time.Unix(0, x.s.last.Load()).Sub(answered).Round(time.Millisecond))
+		after := time.Unix(0, x.s.last.Load()).Sub(answered).Round(time.Millisecond)
+		if after > 5*time.Second {
+			t.Errorf("without %s its connection carried for %v after the answer", x.s.name, after)
+		}
+		t.Logf("without %s the last packet passed %v after the answer", x.s.name, after)
 	}
 	before := stays.last.Load()
 	e.wait("the connection that nothing was taken from to go on", func() bool { return stays.last.Load() > before })
