@@ -31,7 +31,7 @@ type Switch interface {
 type Limits struct {
 	HeldPerHop, HeldPerHost, OctetsPerHost int // packets that wait: 8, 1024, and 4 MiB
 	// AskedPerPort is how many next hops one port may have asked for at a time, AskedPerNet how many all may in one network
-	// of a host: 16, 256.
+	// of a host: 16, 256. What is known and asked for again is not among them: KnownPerNet bounds it.
 	AskedPerPort, AskedPerNet int
 	// KnownPerNet is how many next hops a host knows in one network; beyond, the one that was not used for the longest time
 	// goes: 1024.
@@ -107,11 +107,13 @@ type host struct {
 	sw           Switch
 	entries      map[key]*entry
 	asking       map[key]*entry
-	known, asked map[uint32]int // entries by network
-	byPort       map[uint32]int // questions that packets of a port opened
+	known        map[uint32]int // entries by network
+	asked        map[uint32]int // questions that packets opened, by network: refreshes take nothing from new ones
+	byPort       map[uint32]int // and by port
 	held, octets int
 	swept        time.Time // when the last sweep began
 	sweeping     bool
+	read         bool // a sweep has succeeded
 }
 
 // entry is one next hop.
@@ -223,8 +225,10 @@ func (r *Resolver) Hold(now time.Time, in *packetin.Packet, x *packetin.Hold) {
 func (r *Resolver) open(now time.Time, h *host, e *entry) {
 	k := key{e.Net, e.Addr}
 	h.asking[k] = e
-	h.asked[e.Net]++
-	h.byPort[e.opener]++
+	if e.opener != 0 {
+		h.asked[e.Net]++
+		h.byPort[e.opener]++
+	}
 	r.send(h, e.Ask(openflow.FlowAdd, uint16((time.Duration(r.lim.Tries)*r.lim.Interval+5*time.Second)/time.Second)))
 	r.ask(now, h, e)
 	e.due = now.Add(r.lim.Interval)
@@ -233,15 +237,17 @@ func (r *Resolver) open(now time.Time, h *host, e *entry) {
 // close ends a question.
 func (r *Resolver) close(now time.Time, h *host, e *entry) {
 	delete(h.asking, key{e.Net, e.Addr})
-	lower(h.asked, e.Net)
-	lower(h.byPort, e.opener)
+	if e.opener != 0 {
+		lower(h.asked, e.Net)
+		lower(h.byPort, e.opener)
+	}
 	e.tries, e.opener, e.ended = 0, 0, now
 	r.send(h, e.Ask(openflow.FlowDeleteStrict, 0))
 }
 
 // ask sends one ARP request: to the MAC that is known first, then to all.
 func (r *Resolver) ask(now time.Time, h *host, e *entry) {
-	to := model.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	to := frame.Broadcast
 	if e.known && e.tries == 0 {
 		to = e.MAC
 	}

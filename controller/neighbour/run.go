@@ -66,7 +66,9 @@ func (r *Resolver) Tick(now time.Time) (next time.Time) {
 			e.held = nil
 			r.forget(h, e)
 		}
-		next = earlier(next, h.swept.Add(r.lim.Sweep))
+		if !h.sweeping {
+			next = earlier(next, h.swept.Add(r.lim.Sweep))
+		}
 	}
 	r.mu.Unlock()
 	for _, x := range back {
@@ -89,7 +91,8 @@ type sweep struct {
 	began time.Time
 }
 
-// dueSweeps begins the sweeps that are due: at once after a connection, then of hosts that know anything.
+// dueSweeps begins the sweeps that are due: after a connection at once and until one succeeds, then of hosts that know
+// anything.
 func (r *Resolver) dueSweeps(now time.Time) (out []sweep) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,9 +100,8 @@ func (r *Resolver) dueSweeps(now time.Time) (out []sweep) {
 		if h.sweeping || now.Sub(h.swept) < r.lim.Sweep {
 			continue
 		}
-		first := h.swept.IsZero()
 		h.swept = now
-		if first || len(h.known) > 0 {
+		if !h.read || len(h.known) > 0 {
 			h.sweeping = true
 			out = append(out, sweep{r, h, now})
 		}
@@ -140,17 +142,18 @@ func (s sweep) run(ctx context.Context) {
 		s.r.mu.Lock()
 		s.h.sweeping = false
 		s.r.mu.Unlock()
+		s.r.kick()
 		return
 	}
-	s.r.Swept(time.Now(), s, all, watched)
+	s.r.swept(time.Now(), s, all, watched)
 }
 
 // swept takes over what was read: what nobody uses any more is gone, what is used and old is asked for again.
-func (r *Resolver) Swept(now time.Time, s sweep, all []state, watched map[key]bool) {
+func (r *Resolver) swept(now time.Time, s sweep, all []state, watched map[key]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := s.h
-	h.sweeping = false
+	h.sweeping, h.read = false, true
 	if r.hosts[h.name] != h {
 		return
 	}
