@@ -234,6 +234,7 @@ func (n *Notifier) send(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var pause time.Duration
+	unrecorded := false
 	for ctx.Err() == nil {
 		items, next := n.take(time.Now())
 		if len(items) == 0 {
@@ -257,16 +258,24 @@ func (n *Notifier) send(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		fault := err
+		if errors.Is(err, errRecord) {
+			fault = nil // Nova has answered
+		}
 		n.mu.Lock()
 		first := n.fault == nil
-		n.fault = err
+		n.fault = fault
 		n.mu.Unlock()
 		if err == nil {
-			pause = 0
+			pause, unrecorded = 0, false
 			continue
 		}
 		pause = min(max(2*pause, n.cfg.Pause), n.cfg.MaxPause)
-		if first {
+		switch {
+		case fault == nil && !unrecorded:
+			unrecorded = true
+			n.cfg.Logger.Warn("Nova's acknowledgements cannot be recorded: events are sent again", zap.Error(err))
+		case fault != nil && first:
 			n.cfg.Logger.Warn("Nova does not take events: trying again", zap.String("url", n.cfg.URL), zap.Error(err))
 		}
 		timer.Reset(pause)
@@ -374,12 +383,17 @@ func (n *Notifier) reports(items []*item) (reports []*report) {
 	return reports
 }
 
-// deliver tells Nova of ports and records what it acknowledged. An error means that Nova gave no answer that says
-// anything of the events; all of them are queued again then.
+// errRecord says that Nova has answered, and the store did not take what it acknowledged.
+var errRecord = errors.New("acknowledgements are not recorded")
+
+// deliver tells Nova of ports and records what it acknowledged. An error other than errRecord means that Nova gave no
+// answer that says anything of the events. With either all of them are queued again.
 func (n *Notifier) deliver(ctx context.Context, reports []*report) error {
 	done, err := n.tell(ctx, reports)
 	if err == nil {
-		err = n.record(ctx, done)
+		if err = n.record(ctx, done); err != nil {
+			err = fmt.Errorf("%w: %w", errRecord, err)
+		}
 	}
 	if err != nil {
 		for _, r := range reports {
